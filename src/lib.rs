@@ -1,0 +1,19 @@
+//! GPU-native columnar kernels over Arrow columns, with exact host twins and a streaming executor.
+//!
+//! Data flows one way through the layers: [`pipeline`] calls operators ([`ops`], [`image`],
+//! [`parquet`], [`infer`]), those call [`column`], and that calls [`device`]. An operator runs where its
+//! [`ExecCtx`] is and gives the same bytes on the host and on a device.
+
+pub mod column;
+pub mod device;
+mod error;
+pub mod image;
+pub mod infer;
+pub mod ops;
+pub mod parquet;
+pub mod pipeline;
+
+pub use arrow;
+pub use column::{Batch, Column, Placement};
+pub use device::ExecCtx;
+pub use error::{Error, Result};
