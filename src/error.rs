@@ -49,7 +49,9 @@ pub enum Error {
     },
 
     /// An allocation does not fit in the budget or in the device.
-    #[error("{op}: needs {requested} bytes of device memory, the budget is {budget} ({available} free): raise --budget or make batches smaller")]
+    #[error(
+        "{op}: needs {requested} bytes of device memory, the budget is {budget} ({available} free): raise --budget or make batches smaller"
+    )]
     OutOfMemory {
         /// The operator.
         op: String,

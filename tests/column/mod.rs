@@ -1,0 +1,1 @@
+//! Tests of `warpline::column`, a module per file of it.

@@ -1,0 +1,1 @@
+//! Tests of `warpline::image`, a module per file of it.

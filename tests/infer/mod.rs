@@ -1,0 +1,1 @@
+//! Tests of `warpline::infer`, a module per file of it.

@@ -1,0 +1,12 @@
+//! The one integration-test binary: a folder per area, a module per operator.
+
+mod common;
+
+mod column;
+mod device;
+mod image;
+mod infer;
+mod layout;
+mod ops;
+mod parquet;
+mod pipeline;

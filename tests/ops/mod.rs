@@ -1,0 +1,1 @@
+//! Tests of `warpline::ops`, a module per file of it.

@@ -1,0 +1,1 @@
+//! Tests of `warpline::parquet`, a module per file of it.

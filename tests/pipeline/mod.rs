@@ -1,0 +1,1 @@
+//! Tests of `warpline::pipeline`, a module per file of it.
