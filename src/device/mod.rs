@@ -1,5 +1,35 @@
 //! The device layer: the only code that names cudarc.
+//!
+//! [`ExecCtx`] says where operators run. On a device it holds a [`CudaCtx`]: a stream, a memory pool behind a hard
+//! budget ([`Ledger`]), and the kernels. Memory is a [`DeviceBuffer`], whose pointer comes only out of guards that
+//! order streams, so that hand-over cannot be forgotten. Kernels are launched through typed functions declared with
+//! `kernel!` and checked against the PTX when the crate is compiled.
 
+mod buffer;
+#[allow(dead_code, reason = "the first kernel lands with build.rs")]
+mod context;
+mod driver;
+#[allow(dead_code, reason = "operators on devices use all of it")]
 mod exec;
+mod info;
+pub(crate) mod kernels;
+#[allow(dead_code, unused_macros, unused_imports, reason = "the first kernel lands with build.rs")]
+pub(crate) mod launch;
+mod ledger;
+mod memory;
+mod monitor;
+#[allow(dead_code, reason = "the first operator that fails by row uses it")]
+mod status;
+mod stream;
 
+pub use buffer::{DeviceBuffer, DeviceBufferMut, In, Out, ReadGuard, WriteGuard};
+pub use context::{CopyStats, CudaCtx};
+pub use driver::{cuda_version, device_count, is_present};
 pub use exec::ExecCtx;
+pub use info::DeviceInfo;
+pub use launch::{CountLaunches, Grid, LaunchInfo, LaunchStrategy, PlainLaunch, UserArg, UserModule};
+pub use ledger::Ledger;
+pub use monitor::{DeviceState, Sensors, SystemInfo};
+#[allow(unused_imports, reason = "operators that can fail by row take it from here")]
+pub(crate) use status::StatusWord;
+pub use stream::{Event, Stream};
