@@ -4,8 +4,32 @@
 
 use warpline::ExecCtx;
 
-/// The contexts that a test of an operator runs on: the host, and device 0 where a driver offers one (the
-/// emulator counts). With `REQUIRE_GPU` set, no device is a failure.
+/// The contexts that a test of an operator runs on: the host, and device 0 where there is one.
 pub fn contexts() -> Vec<ExecCtx> {
-    vec![ExecCtx::host(0).expect("a host context")]
+    let host = ExecCtx::host(0).expect("a host context");
+    std::iter::once(host).chain(device()).collect()
+}
+
+/// Device 0, the emulator's included; `None` where there is no driver.
+///
+/// `cargo xtask test` sets `REQUIRE_DEVICE`, so that no device is a failure there; with `REQUIRE_GPU` the emulator
+/// does not count.
+pub fn device() -> Option<ExecCtx> {
+    let set = |name| std::env::var_os(name).is_some_and(|value| value != "0");
+    if warpline::device::device_count() == 0 {
+        assert!(!set("REQUIRE_DEVICE") && !set("REQUIRE_GPU"), "a device is required, and the driver offers none");
+        return None;
+    }
+    let ctx = ExecCtx::cuda(0).expect("device 0 opens");
+    let emulated = ctx.as_cuda().expect("a device context").info().emulated;
+    assert!(!set("REQUIRE_GPU") || !emulated, "a GPU is required, and device 0 is the emulator");
+    Some(ctx)
+}
+
+/// Runs a test that needs a device; without one it says so.
+pub fn with_device(test: impl FnOnce(&ExecCtx)) {
+    match device() {
+        Some(ctx) => test(&ctx),
+        None => eprintln!("skipped: no CUDA device; `cargo xtask test` runs this on the emulator"),
+    }
 }

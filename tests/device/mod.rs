@@ -1,14 +1,14 @@
-//! Tests of `warpline::device`, a module per file of it.
+//! The device layer.
+
+mod budget;
+mod buffer;
+mod user_kernel;
 
 use warpline::Placement;
 
-use crate::common::contexts;
-
 #[test]
-fn the_host_comes_first_and_no_context_twice() {
-    let placements: Vec<Placement> = contexts().iter().map(|ctx| ctx.placement()).collect();
-    assert_eq!(placements[0], Placement::Host);
-    for (i, placement) in placements.iter().enumerate() {
-        assert!(!placements[..i].contains(placement), "{placement:?} appears twice");
-    }
+fn every_context_knows_its_place_and_finishes() {
+    let places: Vec<_> = crate::common::contexts().iter().map(|ctx| (ctx.placement(), ctx.finish().is_ok())).collect();
+    assert_eq!(places[0], (Placement::Host, true));
+    assert!(places[1..].iter().all(|place| *place == (Placement::Cuda(0), true)), "{places:?}");
 }

@@ -1,0 +1,83 @@
+//! Copies, slices and hand-over between streams.
+
+use crate::common::with_device;
+
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len).map(|i| (i * 31 + i / 251) as u8).collect()
+}
+
+#[test]
+fn bytes_come_back() {
+    with_device(|ctx| {
+        let cuda = ctx.as_cuda().unwrap();
+        for len in [0, 1, 63, 64, 65, 4096, 1_000_003] {
+            let bytes = pattern(len);
+            let buffer = cuda.upload("test", &bytes).unwrap();
+            assert_eq!(cuda.download("test", &buffer).unwrap().as_slice(), bytes, "{len} bytes");
+        }
+    });
+}
+
+#[test]
+fn copies_are_counted() {
+    with_device(|ctx| {
+        let ctx = ctx.with_budget(1 << 20).unwrap();
+        let cuda = ctx.as_cuda().unwrap();
+        let buffer = cuda.upload("test", &pattern(1000)).unwrap();
+        let slice = cuda.download("test", &buffer.slice(100, 10)).unwrap();
+        assert_eq!(slice.as_slice(), &pattern(1000)[100..110]);
+        let copies = cuda.copy_stats();
+        assert_eq!((copies.host_to_device, copies.device_to_host), (1000, 10));
+    });
+}
+
+#[test]
+fn zeroed_memory_is_zero() {
+    with_device(|ctx| {
+        let cuda = ctx.as_cuda().unwrap();
+        let buffer = cuda.allocate_zeroed("test", 777).unwrap().freeze();
+        assert_eq!(cuda.download("test", &buffer).unwrap().as_slice(), vec![0; 777]);
+    });
+}
+
+#[test]
+fn a_buffer_written_on_one_stream_is_whole_on_another() {
+    with_device(|ctx| {
+        for round in 0..20 {
+            let reader = ctx.fork().unwrap();
+            let bytes = pattern(100_000 + round);
+            let buffer = ctx.as_cuda().unwrap().upload("test", &bytes).unwrap();
+            let read = reader.as_cuda().unwrap().download("test", &buffer).unwrap();
+            assert_eq!(read.as_slice(), bytes);
+        }
+    });
+}
+
+#[test]
+fn memory_outlives_its_readers_on_other_streams() {
+    with_device(|ctx| {
+        let cuda = ctx.as_cuda().unwrap();
+        let reader = ctx.fork().unwrap();
+        let stream = reader.as_cuda().unwrap().stream();
+        let buffer = cuda.upload("test", &pattern(4096)).unwrap();
+        let guard = buffer.for_stream(stream).unwrap();
+        drop(buffer);
+        assert_ne!(guard.pointer(), 0);
+        assert_eq!(guard.len(), 4096);
+        drop(guard);
+        ctx.finish().unwrap();
+        reader.finish().unwrap();
+    });
+}
+
+#[test]
+#[should_panic(expected = "slice past the end")]
+fn a_slice_past_the_end_panics() {
+    let mut ran = false;
+    with_device(|ctx| {
+        ran = true;
+        let buffer = ctx.as_cuda().unwrap().upload("test", &[1, 2, 3]).unwrap();
+        let _ = buffer.slice(2, 2);
+    });
+    assert!(ran, "slice past the end: not run, no device");
+}
