@@ -1,2 +1,46 @@
-//! Tasks.
-fn main() {}
+//! Every task of the repository behind one command: `cargo xtask --help`.
+
+mod emulate;
+mod ptx;
+mod test;
+mod toolchain;
+mod workspace;
+
+// Shared with the library's build script, so that both read and write PTX in one way.
+#[path = "../../../build/abi.rs"]
+mod abi;
+#[path = "../../../build/canonical.rs"]
+mod canonical;
+#[path = "../../../build/manifest.rs"]
+mod manifest;
+#[path = "../../../build/nvcc.rs"]
+mod nvcc;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Tasks of the Warpline repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Regenerates ptx/ from kernels/ with the pinned nvcc.
+    Ptx(ptx::Args),
+    /// Runs a command with the emulator in place of the CUDA driver.
+    Emulate(emulate::Args),
+    /// Runs all unit, integration and doc tests, on the host and on the emulated device.
+    Test(test::Args),
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().task {
+        Task::Ptx(args) => ptx::run(&args),
+        Task::Emulate(args) => emulate::run(&args),
+        Task::Test(args) => test::run(&args),
+    }
+}

@@ -1,0 +1,61 @@
+//! `cargo xtask emulate`: a command with the emulator in place of the CUDA driver.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::workspace;
+
+/// Options of `cargo xtask emulate`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The command and its arguments, after `--`.
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<OsString>,
+}
+
+/// Builds the emulator and runs the command with it.
+pub fn run(args: &Args) -> Result<()> {
+    let folder = build()?;
+    let mut command = Command::new(&args.command[0]);
+    command.args(&args.command[1..]);
+    use_emulator(&mut command, &folder)?;
+    let status = command.status().with_context(|| format!("cannot run {}", args.command[0].to_string_lossy()))?;
+    // The command's own status, so that `emulate` can stand in scripts; 128 + n for a signal would need more care.
+    std::process::exit(status.code().unwrap_or(1));
+}
+
+/// Builds the emulator and puts it into `<target>/emulator/` under the driver's names; returns that folder.
+///
+/// Never into `<target>/ci/`: cargo puts that folder into `LD_LIBRARY_PATH`, so every `cargo run` would load the
+/// emulator in place of the real driver.
+pub fn build() -> Result<PathBuf> {
+    workspace::run(workspace::cargo().args(["build", "--quiet", "--profile", "ci", "--package", "warpline-emulator"]))?;
+    let target = workspace::target_dir()?;
+    let library = target.join("ci/libwarpline_emulator.so");
+    let folder = target.join("emulator");
+    fs::create_dir_all(&folder)?;
+    for name in ["libcuda.so.1", "libcuda.so"] {
+        install(&library, &folder.join(name))?;
+    }
+    Ok(folder)
+}
+
+/// Replaces `to` in one step, so that a process that has it mapped keeps its own copy.
+fn install(library: &Path, to: &Path) -> Result<()> {
+    let fresh = to.with_extension(format!("new-{}", std::process::id()));
+    fs::copy(library, &fresh).with_context(|| format!("cannot copy {}", library.display()))?;
+    fs::rename(&fresh, to).with_context(|| format!("cannot write {}", to.display()))
+}
+
+/// Lets a command find this folder's libcuda before any other.
+pub fn use_emulator(command: &mut Command, folder: &Path) -> Result<()> {
+    let others = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
+    let paths = std::iter::once(folder.to_path_buf())
+        .chain(std::env::split_paths(&others).filter(|p| !p.as_os_str().is_empty()));
+    command.env("LD_LIBRARY_PATH", std::env::join_paths(paths)?);
+    Ok(())
+}
