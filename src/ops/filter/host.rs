@@ -84,7 +84,7 @@ impl Selection {
         let mut end = O::zero();
         kept.push(end);
         for row in self.mask.values().set_indices() {
-            end = end + (offsets[row + 1] - offsets[row]);
+            end += offsets[row + 1] - offsets[row];
             kept.push(end);
         }
         let parts = self.nested(array, vec![Buffer::from_vec(kept)], vec![below.apply(&children)?])?;

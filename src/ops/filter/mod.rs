@@ -51,11 +51,8 @@ pub fn filter(ctx: &ExecCtx, batch: &Batch, mask: &Column) -> Result<Batch> {
 }
 
 fn validate(ctx: &ExecCtx, batch: &Batch, mask: &Column) -> Result<()> {
-    let expected = ctx.placement();
-    for found in [batch.placement(), mask.placement()] {
-        if found != expected {
-            return Err(Error::WrongDevice { op: OP, expected, found });
-        }
+    ctx.expect(OP, batch.placement())?;
+    ctx.expect(OP, mask.placement())?;
     }
     if mask.data_type() != &DataType::Boolean {
         return Err(Error::invalid(OP, format!("the mask is {}, it must be Boolean", mask.data_type())));

@@ -72,11 +72,8 @@ fn run(ctx: &ExecCtx, batch: &Batch, indices: &Column, out_of_range: OutOfRange)
 }
 
 fn validate(ctx: &ExecCtx, batch: &Batch, indices: &Column) -> Result<()> {
-    let expected = ctx.placement();
-    for found in [batch.placement(), indices.placement()] {
-        if found != expected {
-            return Err(Error::WrongDevice { op: OP, expected, found });
-        }
+    ctx.expect(OP, batch.placement())?;
+    ctx.expect(OP, indices.placement())?;
     }
     use DataType::{Int32, Int64, UInt32, UInt64};
     if !matches!(indices.data_type(), Int32 | UInt32 | Int64 | UInt64) {
