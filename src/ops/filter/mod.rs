@@ -53,7 +53,6 @@ pub fn filter(ctx: &ExecCtx, batch: &Batch, mask: &Column) -> Result<Batch> {
 fn validate(ctx: &ExecCtx, batch: &Batch, mask: &Column) -> Result<()> {
     ctx.expect(OP, batch.placement())?;
     ctx.expect(OP, mask.placement())?;
-    }
     if mask.data_type() != &DataType::Boolean {
         return Err(Error::invalid(OP, format!("the mask is {}, it must be Boolean", mask.data_type())));
     }

@@ -74,7 +74,6 @@ fn run(ctx: &ExecCtx, batch: &Batch, indices: &Column, out_of_range: OutOfRange)
 fn validate(ctx: &ExecCtx, batch: &Batch, indices: &Column) -> Result<()> {
     ctx.expect(OP, batch.placement())?;
     ctx.expect(OP, indices.placement())?;
-    }
     use DataType::{Int32, Int64, UInt32, UInt64};
     if !matches!(indices.data_type(), Int32 | UInt32 | Int64 | UInt64) {
         let why = format!("indices are {}, they must be Int32, UInt32, Int64 or UInt64", indices.data_type());
