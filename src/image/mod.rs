@@ -1,1 +1,15 @@
 //! Images: decode, resize, normalise.
+
+mod interpolation;
+mod normalize;
+mod preprocess;
+mod resize;
+mod rgb;
+mod tensor;
+
+pub use interpolation::Interpolation;
+pub use normalize::{Normalize, normalize};
+pub use preprocess::{Preprocess, Tensors, preprocess};
+pub use resize::{Crop, MAX_PIXELS, Resize, Target, resize};
+pub use rgb::{ImageRow, Images, ImagesBuilder};
+pub use tensor::{DType, Layout, TensorSpec};

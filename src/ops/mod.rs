@@ -1,7 +1,1 @@
 //! Operators over tables.
-
-mod filter;
-mod gather;
-
-pub use filter::filter;
-pub use gather::{gather, gather_or_null};

@@ -1,3 +1,1 @@
-//! Columns and batches.
-
-mod roundtrip;
+//! Tests of `warpline::column`, a module per file of it.

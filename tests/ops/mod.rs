@@ -1,4 +1,1 @@
-//! Operators over tables.
-
-mod filter;
-mod gather;
+//! Tests of `warpline::ops`, a module per file of it.

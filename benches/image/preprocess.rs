@@ -1,0 +1,28 @@
+//! Resize + crop + normalise of a batch: the host twin on one thread and on all, and normalise alone.
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, Throughput};
+use warpline::ExecCtx;
+use warpline::image::{DType, Layout, Normalize, Preprocess, Resize, preprocess};
+
+use super::noise;
+
+const ROWS: u64 = 16;
+
+pub fn benches(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("preprocess/shorter256-crop224");
+    group.throughput(Throughput::Elements(ROWS));
+    let images = noise(500, 375, ROWS as usize);
+    for (name, threads) in [("warpline-host-1", 1), ("warpline-host-all", 0)] {
+        let ctx = ExecCtx::host(threads).expect("a host context");
+        for dtype in [DType::F32, DType::F16, DType::U8] {
+            let normalize = if dtype == DType::U8 { Normalize::NONE } else { Normalize::IMAGENET };
+            let what = Preprocess { resize: Resize::shorter(256).crop(224), normalize, dtype, layout: Layout::Nchw };
+            group.bench_function(BenchmarkId::new(name, dtype), |b| {
+                b.iter(|| preprocess(&ctx, black_box(&images), &what).expect("tensors"));
+            });
+        }
+    }
+    group.finish();
+}

@@ -1,0 +1,183 @@
+//! Host twin of resize: two passes per image over bytes, in integers, rows in parallel.
+
+use std::borrow::Cow;
+
+use multiversion::multiversion;
+use rayon::prelude::*;
+
+use super::plan::{Axis, BatchPlan, ImagePlan, Order};
+use super::table::{AxisTable, PRECISION_BITS, ROUND};
+use crate::error::{Error, Result};
+use crate::image::Images;
+
+/// Rows are handed to threads in runs of about this many bytes.
+const RUN_BYTES: usize = 1 << 16;
+
+/// Bytes that a vertical pass sums at once: their sums fit in registers.
+const BLOCK: usize = 32;
+
+/// A view of interleaved RGB rows: `row_bytes` from one row to the next, of which `width` pixels are seen.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    bytes: &'a [u8],
+    row_bytes: usize,
+    width: usize,
+    height: usize,
+}
+
+impl<'a> View<'a> {
+    /// All of a buffer that holds `width` x `height` pixels.
+    pub fn whole(bytes: &'a [u8], width: usize, height: usize) -> Self {
+        View { bytes, row_bytes: 3 * width, width, height }
+    }
+
+    /// One row of the view.
+    pub fn row(&self, y: usize) -> &'a [u8] {
+        &self.bytes[y * self.row_bytes..][..3 * self.width]
+    }
+
+    fn part(&self, x: &Axis, y: &Axis) -> View<'a> {
+        let skipped = y.source_start as usize * self.row_bytes + 3 * x.source_start as usize;
+        let (width, height) = (x.source_len as usize, y.source_len as usize);
+        View { bytes: self.bytes.get(skipped..).unwrap_or_default(), width, height, ..*self }
+    }
+}
+
+pub(super) fn resize(images: &Images, plan: &BatchPlan) -> Result<Images> {
+    let sizes: Vec<_> = plan.images.iter().map(|p| p.as_ref().map(ImagePlan::canvas)).collect();
+    let nbytes = |size: &Option<(u32, u32)>| size.map_or(0, |(w, h)| 3 * w as usize * h as usize);
+    let mut data = vec![0u8; sizes.iter().map(nbytes).sum()];
+    let mut rest = data.as_mut_slice();
+    let mut jobs = Vec::with_capacity(sizes.len());
+    for (row, plan) in plan.images.iter().enumerate() {
+        let (out, after) = rest.split_at_mut(nbytes(&sizes[row]));
+        rest = after;
+        if let Some(plan) = plan {
+            jobs.push((row, plan, out));
+        }
+    }
+    jobs.into_par_iter().try_for_each(|(row, image, out)| {
+        let pixels = images.pixels(row).ok_or_else(|| missing(row))?;
+        place(image, &resample(pixels, image, &plan.tables), out);
+        Ok::<_, Error>(())
+    })?;
+    Images::from_pixels(data, &sizes)
+}
+
+/// Copies the covered pixels to their place on a black canvas.
+fn place(plan: &ImagePlan, covered: &[u8], out: &mut [u8]) {
+    let (row_bytes, covered_bytes) = (3 * plan.x.canvas as usize, 3 * plan.x.canvas_len as usize);
+    let first = plan.y.canvas_start as usize * row_bytes + 3 * plan.x.canvas_start as usize;
+    for (y, row) in covered.chunks_exact(covered_bytes).enumerate() {
+        out[first + y * row_bytes..][..covered_bytes].copy_from_slice(row);
+    }
+}
+
+fn missing(row: usize) -> Error {
+    Error::Internal { op: super::OP, why: format!("row {row} has a plan but no pixels") }
+}
+
+/// The pixels of the canvas that the image covers, `x.canvas_len` x `y.canvas_len`, without padding.
+pub(crate) fn resample<'a>(pixels: &'a [u8], plan: &ImagePlan, tables: &[AxisTable]) -> Cow<'a, [u8]> {
+    let whole = View::whole(pixels, plan.source.width as usize, plan.source.height as usize);
+    let source = whole.part(&plan.x, &plan.y);
+    let table = |axis: &Axis| axis.table.map(|t| &tables[t]);
+    match (table(&plan.x), table(&plan.y)) {
+        (None, None) if source.width == whole.width => Cow::Borrowed(&source.bytes[..3 * source.width * source.height]),
+        (None, None) => Cow::Owned((0..source.height).flat_map(|y| source.row(y)).copied().collect()),
+        (Some(x), None) => Cow::Owned(horizontal(source, x)),
+        (None, Some(y)) => Cow::Owned(vertical(source, y)),
+        (Some(x), Some(y)) => Cow::Owned(match plan.order {
+            Order::HorizontalFirst => vertical(View::whole(&horizontal(source, x), x.taps.len(), source.height), y),
+            Order::VerticalFirst => horizontal(View::whole(&vertical(source, y), source.width, y.taps.len()), x),
+        }),
+    }
+}
+
+fn horizontal(source: View, table: &AxisTable) -> Vec<u8> {
+    let row_bytes = 3 * table.taps.len();
+    let mut out = vec![0u8; row_bytes * source.height];
+    for_rows(&mut out, row_bytes, |first, rows| {
+        // One byte more than the row, so that each pixel can be read as four bytes.
+        let mut padded = vec![0u8; 3 * source.width + 1];
+        for (y, out) in rows.chunks_exact_mut(row_bytes).enumerate() {
+            padded[..3 * source.width].copy_from_slice(source.row(first + y));
+            horizontal_row(&padded, table, out);
+        }
+    });
+    out
+}
+
+fn vertical(source: View, table: &AxisTable) -> Vec<u8> {
+    let row_bytes = 3 * source.width;
+    let mut out = vec![0u8; row_bytes * table.taps.len()];
+    for_rows(&mut out, row_bytes, |first, rows| {
+        for (y, out) in rows.chunks_exact_mut(row_bytes).enumerate() {
+            vertical_row(source, table, first + y, out);
+        }
+    });
+    out
+}
+
+/// Calls `f` with the index of its first row for runs of rows, in parallel when there are several runs.
+fn for_rows(out: &mut [u8], row_bytes: usize, f: impl Fn(usize, &mut [u8]) + Sync) {
+    let run = (RUN_BYTES / row_bytes.max(1)).max(1);
+    if row_bytes == 0 {
+        return;
+    }
+    if out.len() <= 2 * RUN_BYTES {
+        return f(0, out);
+    }
+    out.par_chunks_mut(run * row_bytes).enumerate().for_each(|(i, rows)| f(i * run, rows));
+}
+
+/// One output row: each pixel is a weighted sum of neighbours. The fourth lane sums the next pixel's red, unused: four
+/// lanes make one vector.
+#[multiversion(targets("x86_64+avx2", "x86_64+sse4.1"))]
+fn horizontal_row(padded: &[u8], table: &AxisTable, out: &mut [u8]) {
+    for (taps, out) in table.taps.iter().zip(out.chunks_exact_mut(3)) {
+        let mut sums = [ROUND; 4];
+        let pixels = &padded[3 * taps.start as usize..];
+        for (i, &weight) in table.weights_of(taps).iter().enumerate() {
+            let pixel: &[u8; 4] = pixels[3 * i..3 * i + 4].try_into().unwrap_or(&[0; 4]);
+            for (sum, &byte) in sums.iter_mut().zip(pixel) {
+                *sum = sum.wrapping_add(i32::from(byte).wrapping_mul(weight));
+            }
+        }
+        for (out, &sum) in out.iter_mut().zip(&sums) {
+            *out = to_byte(sum);
+        }
+    }
+}
+
+/// One output row: the weighted sum of source rows, byte by byte.
+#[multiversion(targets("x86_64+avx2", "x86_64+sse4.1"))]
+fn vertical_row(source: View, table: &AxisTable, y: usize, out: &mut [u8]) {
+    let taps = &table.taps[y];
+    let weights = table.weights_of(taps);
+    let full = out.len() / BLOCK * BLOCK;
+    for (block, out) in out[..full].chunks_exact_mut(BLOCK).enumerate() {
+        let mut sums = [ROUND; BLOCK];
+        for (i, &weight) in weights.iter().enumerate() {
+            let row = &source.bytes[(taps.start as usize + i) * source.row_bytes + block * BLOCK..][..BLOCK];
+            for (sum, &byte) in sums.iter_mut().zip(row) {
+                *sum = sum.wrapping_add(i32::from(byte).wrapping_mul(weight));
+            }
+        }
+        for (out, &sum) in out.iter_mut().zip(&sums) {
+            *out = to_byte(sum);
+        }
+    }
+    for (x, out) in out.iter_mut().enumerate().skip(full) {
+        let sum = weights.iter().enumerate().fold(ROUND, |sum, (i, &weight)| {
+            let byte = source.bytes[(taps.start as usize + i) * source.row_bytes + x];
+            sum.wrapping_add(i32::from(byte).wrapping_mul(weight))
+        });
+        *out = to_byte(sum);
+    }
+}
+
+#[inline(always)]
+fn to_byte(sum: i32) -> u8 {
+    (sum >> PRECISION_BITS).clamp(0, 255) as u8
+}

@@ -1,0 +1,128 @@
+//! Resize + crop + normalise against Pillow < 13 and torchvision's arithmetic in numpy.
+
+use arrow::array::{Array, AsArray};
+use warpline::arrow;
+use warpline::image::{DType, Images, ImagesBuilder, Layout, Normalize, Preprocess, Resize, Tensors, preprocess};
+use warpline::{Error, ExecCtx};
+
+use super::oracle::{contexts, live, parse_case, pattern, sha256};
+
+fn run(ctx: &ExecCtx, images: &Images, what: &Preprocess) -> Tensors {
+    preprocess(ctx, images, what).expect("a tensor column")
+}
+
+/// The elements of all rows as bytes, in memory order.
+fn bytes(tensors: &Tensors) -> Vec<u8> {
+    let array = tensors.column.to_array().expect("a host array");
+    let values = array.as_fixed_size_list().values().to_data();
+    let from = values.offset() * tensors.spec.dtype.size();
+    values.buffers()[0].as_slice()[from..][..values.len() * tensors.spec.dtype.size()].to_vec()
+}
+
+fn check(ctx: &ExecCtx, line: &str) {
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let (images, resize) = parse_case(&fields);
+    let what = Preprocess {
+        resize,
+        normalize: fields[6].parse().expect("a normalise"),
+        dtype: fields[7].parse().expect("a type"),
+        layout: fields[8].parse().expect("a layout"),
+    };
+    assert_eq!(sha256(&bytes(&run(ctx, &images, &what))), fields[9], "{line}");
+}
+
+#[test]
+fn equals_torchvision_golden() {
+    for ctx in contexts() {
+        for line in include_str!("../golden/normalize.txt").lines() {
+            check(&ctx, line);
+        }
+    }
+}
+
+#[test]
+fn equals_torchvision_live() {
+    let sides = [1, 2, 3, 9, 17, 64, 101];
+    let crops = ["1x1", "16x16", "40x7", "65x66"];
+    let mut cases = Vec::new();
+    for (i, w) in sides.into_iter().enumerate() {
+        for (j, h) in sides.into_iter().enumerate() {
+            let n = i * sides.len() + j;
+            let crop = crops[n % crops.len()];
+            let filter = ["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"][n % 6];
+            let (stats, dtype) =
+                [("imagenet", "f16"), ("clip", "bf16"), ("0.3,0.4,0.5/0.7,0.8,0.9", "f32"), ("none", "u8")][n % 4];
+            let layout = ["nchw", "nhwc"][(n / 4) % 2];
+            cases.push(format!("{w} {h} noise {filter} shorter:{} {crop} {stats} {dtype} {layout}", 5 + n % 40));
+        }
+    }
+    let Some(answers) = live("make_normalize.py", &cases) else { return };
+    assert_eq!(answers.len(), cases.len());
+    let ctx = ExecCtx::host(0).expect("a host context");
+    for line in answers {
+        check(&ctx, &line);
+    }
+}
+
+#[test]
+fn nulls_are_zero_and_neighbours_stay() {
+    let mut builder = ImagesBuilder::with_capacity(4, 0);
+    builder.push_null();
+    builder.push(30, 20, &pattern(30, 20, "noise")).expect("an image");
+    builder.push_null();
+    builder.push(7, 9, &pattern(7, 9, "noise")).expect("an image");
+    let images = builder.finish().expect("images");
+    let what = Preprocess {
+        resize: Resize::shorter(12).crop(10),
+        normalize: Normalize::IMAGENET,
+        dtype: DType::F32,
+        layout: Layout::Nchw,
+    };
+    for ctx in contexts() {
+        let tensors = run(&ctx, &images, &what);
+        let array = tensors.column.to_array().expect("a host array");
+        assert_eq!((0..4).map(|i| array.is_valid(i)).collect::<Vec<_>>(), [false, true, false, true]);
+        let rows = bytes(&tensors);
+        let row = |i: usize| &rows[i * 1200..][..1200];
+        assert!(row(0).iter().chain(row(2)).all(|b| *b == 0));
+        for (i, (w, h)) in [(1, (30, 20)), (3, (7, 9))] {
+            let alone = Images::from_pixels(pattern(w, h, "noise"), &[Some((w, h))]).expect("an image");
+            assert_eq!(bytes(&run(&ctx, &alone, &what)), row(i));
+        }
+        let nulls = Images::from_pixels(vec![], &[None, None]).expect("nulls");
+        let tensors = run(&ctx, &nulls, &what);
+        assert_eq!(tensors.column.to_array().expect("a host array").null_count(), 2);
+        let none = Images::from_pixels(vec![], &[]).expect("no images");
+        assert_eq!(run(&ctx, &none, &what).column.len(), 0);
+    }
+}
+
+#[test]
+fn the_field_is_a_fixed_shape_tensor() {
+    let ctx = ExecCtx::host(1).expect("a host context");
+    let images = Images::from_pixels(pattern(4, 4, "noise"), &[Some((4, 4))]).expect("an image");
+    for (dtype, layout) in [(DType::F32, Layout::Nchw), (DType::BF16, Layout::Nhwc), (DType::U8, Layout::Nchw)] {
+        let what = Preprocess { resize: Resize::keep().crop_to(3, 2), normalize: Normalize::NONE, dtype, layout };
+        let tensors = run(&ctx, &images, &what);
+        let field = tensors.spec.field("tensor");
+        assert_eq!(field.data_type(), tensors.column.data_type());
+        assert_eq!(field.metadata()["ARROW:extension:name"], "arrow.fixed_shape_tensor");
+        let shape: serde_json::Value =
+            serde_json::from_str(&field.metadata()["ARROW:extension:metadata"]).expect("JSON");
+        assert_eq!(shape["shape"], serde_json::json!(tensors.spec.shape()));
+        assert_eq!(field.metadata().contains_key("warpline:dtype"), dtype == DType::BF16);
+    }
+}
+
+#[test]
+fn refuses_tensors_that_arrow_cannot_hold() {
+    let ctx = ExecCtx::host(1).expect("a host context");
+    let what = Preprocess {
+        resize: Resize::keep().crop_to(30_000, 30_000),
+        normalize: Normalize::NONE,
+        dtype: DType::F32,
+        layout: Layout::Nchw,
+    };
+    let none = Images::from_pixels(vec![], &[None]).expect("a null");
+    assert!(matches!(preprocess(&ctx, &none, &what), Err(Error::InvalidInput { .. })));
+}

@@ -1,0 +1,123 @@
+//! Resize and crop against Pillow < 13.
+
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+use warpline::image::{Images, ImagesBuilder, Interpolation, Resize, resize};
+use warpline::{Error, ExecCtx};
+
+use super::oracle::{contexts, live, one, parse_case, pattern, sha256};
+
+/// Checks one line of answers: a case, then the result's width, height and digest.
+fn check(ctx: &ExecCtx, line: &str) {
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let (images, how) = parse_case(&fields);
+    let result = run(ctx, &images, &how);
+    let (width, height) = result.size(0).expect("an image");
+    let pixels = result.pixels(0).expect("pixels");
+    let found = [width.to_string(), height.to_string(), sha256(pixels)];
+    assert_eq!(found[..], fields[6..], "{line}");
+}
+
+fn run(ctx: &ExecCtx, images: &Images, how: &Resize) -> Images {
+    resize(ctx, images, how).expect("a resize")
+}
+
+#[test]
+fn equals_pillow_golden() {
+    for ctx in contexts() {
+        for line in include_str!("../golden/resize.txt").lines() {
+            check(&ctx, line);
+        }
+    }
+}
+
+/// A random case line; sizes are small so that thousands run in seconds.
+fn any_case() -> impl Strategy<Value = String> {
+    let side = || prop_oneof![4 => 1u32..40, 1 => 1u32..700];
+    let target = prop_oneof![
+        (1u32..90, 1u32..90).prop_map(|(w, h)| format!("exact:{w}x{h}")),
+        (1u32..50).prop_map(|n| format!("shorter:{n}")),
+        Just("keep".to_string()),
+    ];
+    let crop = prop_oneof![Just("none".to_string()), (1u32..70, 1u32..70).prop_map(|(w, h)| format!("{w}x{h}"))];
+    let kind = prop_oneof![Just("noise"), Just("black-white")];
+    (side(), side(), kind, proptest::sample::select(&Interpolation::ALL[..]), target, crop)
+        .prop_map(|(w, h, kind, filter, target, crop)| format!("{w} {h} {kind} {filter} {target} {crop}"))
+        // A long thin image with the shorter side resized up would take minutes in Pillow.
+        .prop_filter("small results", |line| {
+            let (images, how) = parse_case(&line.split_whitespace().collect::<Vec<_>>());
+            let (w, h) = images.size(0).expect("an image");
+            let long = |n: u32| u64::from(n) * u64::from(w.max(h)) / u64::from(w.min(h));
+            !matches!(how.target, warpline::image::Target::Shorter(n) if long(n) > 3000)
+        })
+}
+
+#[test]
+fn equals_pillow_live() {
+    let mut runner = TestRunner::deterministic();
+    let cases: Vec<String> = (0..3000).map(|_| any_case().new_tree(&mut runner).expect("a case").current()).collect();
+    let Some(answers) = live("make_resize.py", &cases) else { return };
+    assert_eq!(answers.len(), cases.len());
+    let ctx = ExecCtx::host(0).expect("a host context");
+    for line in &answers {
+        check(&ctx, line);
+    }
+}
+
+#[test]
+fn a_batch_is_its_images() {
+    let sizes = [(5, 5), (40, 30), (30, 40), (1, 1), (3, 400), (400, 3), (40, 30), (640, 480)];
+    let mut builder = ImagesBuilder::with_capacity(0, 0);
+    for (w, h) in sizes {
+        builder.push(w, h, &pattern(w, h, "noise")).expect("an image");
+        builder.push_null();
+    }
+    let batch = builder.finish().expect("images");
+    for ctx in contexts() {
+        for filter in Interpolation::ALL {
+            let how = Resize::shorter(24).crop(20).interpolation(filter);
+            let all = run(&ctx, &batch, &how);
+            assert_eq!((all.len(), all.null_count()), (16, 8));
+            for (i, (w, h)) in sizes.into_iter().enumerate() {
+                let alone = run(&ctx, &one(w, h, "noise"), &how);
+                assert_eq!(all.pixels(2 * i), alone.pixels(0), "{w} x {h} {filter}");
+                assert_eq!(all.size(2 * i + 1), None);
+            }
+        }
+    }
+}
+
+#[test]
+fn no_rows_and_only_nulls() {
+    for ctx in contexts() {
+        let none = Images::from_pixels(vec![], &[]).expect("no images");
+        assert!(run(&ctx, &none, &Resize::shorter(8)).is_empty());
+        let nulls = Images::from_pixels(vec![], &[None, None]).expect("nulls");
+        assert_eq!(run(&ctx, &nulls, &Resize::exact(8, 8)).null_count(), 2);
+    }
+}
+
+#[test]
+fn refuses_what_it_cannot_do() {
+    for ctx in contexts() {
+        let images = one(1, 1000, "noise");
+        for how in [Resize::shorter(0), Resize::exact(3, 0), Resize::keep().crop_to(0, 1)] {
+            assert!(matches!(resize(&ctx, &images, &how), Err(Error::InvalidInput { .. })), "{how:?}");
+        }
+        let error = resize(&ctx, &images, &Resize::shorter(5000)).expect_err("25 gigapixels").to_string();
+        assert!(error.starts_with("resize: row 0: "), "{error}");
+        assert!(resize(&ctx, &images, &Resize::shorter(u32::MAX)).is_err());
+        // The crop alone is computed, so a small crop of a large virtual image is fine.
+        assert!(resize(&ctx, &images, &Resize::shorter(5000).crop(8)).is_ok());
+    }
+}
+
+#[test]
+fn images_are_checked() {
+    assert!(Images::from_pixels(vec![0; 5], &[Some((1, 2))]).is_err());
+    assert!(Images::from_pixels(vec![], &[Some((0, 2))]).is_err());
+    assert!(Images::from_pixels(vec![0; 3], &[Some((u32::MAX, u32::MAX))]).is_err());
+    let mut builder = ImagesBuilder::default();
+    assert!(builder.push(2, 2, &[0; 11]).is_err());
+}
