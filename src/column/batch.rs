@@ -6,6 +6,7 @@ use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 
 use crate::column::{Column, Placement};
+use crate::device::ExecCtx;
 use crate::error::{Error, Result};
 
 /// Columns of equal length under one schema, all at one placement; cheap to clone.
@@ -54,6 +55,18 @@ impl Batch {
         let arrays = self.columns.iter().map(Column::to_array).collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
         RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options).map_err(|e| Error::arrow("batch", e))
+    }
+
+    /// The batch where `ctx` runs: itself when it is there already, otherwise a copy.
+    pub fn to(&self, ctx: &ExecCtx) -> Result<Batch> {
+        let columns = self.columns.iter().map(|column| column.to(ctx)).collect::<Result<_>>()?;
+        Batch::try_new(self.schema.clone(), columns, self.rows, ctx.placement())
+    }
+
+    /// The batch in host memory: itself when it is there already, otherwise a copy.
+    pub fn to_host(&self) -> Result<Batch> {
+        let columns = self.columns.iter().map(Column::to_host).collect::<Result<_>>()?;
+        Batch::try_new(self.schema.clone(), columns, self.rows, Placement::Host)
     }
 
     /// The schema.

@@ -1,8 +1,12 @@
 //! Arrow data on the host or on a device: [`Column`], [`Batch`] and where they are ([`Placement`]).
 
 mod batch;
+pub mod interop;
+pub(crate) mod layout;
+pub(crate) mod parts;
 mod placement;
 mod values;
+pub(crate) mod views;
 
 pub use batch::Batch;
 pub use placement::Placement;

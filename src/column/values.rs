@@ -3,8 +3,9 @@
 use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::DataType;
 
-use crate::column::Placement;
-use crate::error::Result;
+use crate::column::{Placement, parts};
+use crate::device::ExecCtx;
+use crate::error::{Error, Result};
 
 /// An immutable Arrow column, cheap to clone.
 #[derive(Clone, Debug)]
@@ -38,9 +39,24 @@ impl Column {
         Placement::Host
     }
 
-    /// Bytes that the column's rows take in Arrow's layout.
+    /// Bytes that the column's rows take in Arrow's layout: of a slice, only its own rows, without padding. For views
+    /// this is 16 bytes a row and the smaller of the shared data buffers and the bytes referred to.
     pub fn nbytes(&self) -> usize {
-        self.array.get_buffer_memory_size()
+        // Types without a layout here (unions, run-end encoding, list views) count as arrow-rs counts them.
+        parts::nbytes(self.array.as_ref()).unwrap_or_else(|_| self.array.get_buffer_memory_size())
+    }
+
+    /// The column where `ctx` runs: itself when it is there already, otherwise a copy.
+    pub fn to(&self, ctx: &ExecCtx) -> Result<Column> {
+        match ctx.placement() {
+            Placement::Host => self.to_host(),
+            found => Err(Error::WrongDevice { op: "to", expected: Placement::Host, found }),
+        }
+    }
+
+    /// The column in host memory: itself when it is there already, otherwise a copy.
+    pub fn to_host(&self) -> Result<Column> {
+        Ok(self.clone())
     }
 
     /// The host array; `WrongDevice` when the column is on a device.

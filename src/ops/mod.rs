@@ -1,1 +1,7 @@
 //! Operators over tables.
+
+mod filter;
+mod gather;
+
+pub use filter::filter;
+pub use gather::{gather, gather_or_null};

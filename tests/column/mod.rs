@@ -1,1 +1,3 @@
-//! Tests of `warpline::column`, a module per file of it.
+//! Columns and batches.
+
+mod roundtrip;

@@ -2,6 +2,12 @@
 //!
 //! Test crates compile this module as a whole, so a helper that one area uses is no dead code.
 
+pub mod cells;
+mod same;
+pub mod samples;
+
+pub use same::assert_same;
+
 use warpline::ExecCtx;
 
 /// The contexts that a test of an operator runs on: the host, and device 0 where there is one.

@@ -1,1 +1,4 @@
-//! Tests of `warpline::ops`, a module per file of it.
+//! Operators over tables.
+
+mod filter;
+mod gather;

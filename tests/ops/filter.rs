@@ -1,0 +1,90 @@
+//! Filter against a naive reading of the input, on the host and on every device there is.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, BooleanArray, Int32Array};
+use proptest::prelude::*;
+use warpline::{Batch, Column, Error, ExecCtx, Placement, ops};
+
+use crate::common::cells::{Cell, cells};
+use crate::common::samples::{NULLS, Nulls, SIZES, every_type, mask};
+use crate::common::{assert_same, contexts};
+
+/// What each column must hold, by reading the input cell by cell.
+fn expected(batch: &Batch, mask: &BooleanArray) -> Vec<Vec<Cell>> {
+    let keep = |row: &usize| mask.is_valid(*row) && mask.value(*row);
+    let column = |column: &Column| {
+        let all = cells(&column.to_array().expect("host"));
+        (0..mask.len()).filter(keep).map(|row| all[row].clone()).collect()
+    };
+    batch.columns().iter().map(column).collect()
+}
+
+/// Filters everywhere, compares with the naive reading and the places with each other.
+fn check(batch: &Batch, mask: &BooleanArray) {
+    let expected = expected(batch, mask);
+    let mask = Column::from_array(Arc::new(mask.clone()));
+    let run = |ctx: &ExecCtx| {
+        let (batch, mask) = (batch.to(ctx).expect("upload"), mask.to(ctx).expect("upload"));
+        ops::filter(ctx, &batch, &mask).expect("filter").to_host().expect("download")
+    };
+    let mut first: Option<Batch> = None;
+    for ctx in contexts() {
+        let result = run(&ctx);
+        for ((field, column), expected) in result.schema().fields().iter().zip(result.columns()).zip(&expected) {
+            let place = ctx.placement();
+            assert_eq!(&cells(&column.to_array().expect("host")), expected, "{} on {place}", field.name());
+        }
+        let first = first.get_or_insert_with(|| result.clone());
+        assert_same(first, &result);
+    }
+}
+
+#[test]
+fn every_type_at_every_size_and_null_pattern() {
+    for (seed, rows) in SIZES.into_iter().enumerate() {
+        for nulls in NULLS {
+            for skip in [0, 5] {
+                let batch = every_type(rows, nulls, skip, seed as u64);
+                check(&batch, &mask(rows, 50, nulls, skip + 2, seed as u64 + 100));
+            }
+        }
+    }
+}
+
+#[test]
+fn masks_that_select_all_none_few_and_nearly_all() {
+    let batch = every_type(2049, Nulls::Some, 3, 7);
+    for percent in [0, 1, 97, 100] {
+        check(&batch, &mask(2049, percent, Nulls::None, 0, 11));
+    }
+}
+
+#[test]
+fn refuses_what_does_not_fit() {
+    let ctx = ExecCtx::host(1).expect("host");
+    let batch = every_type(4, Nulls::None, 0, 1);
+    let short = Column::from_array(Arc::new(BooleanArray::from(vec![true; 3])));
+    assert!(matches!(ops::filter(&ctx, &batch, &short), Err(Error::InvalidInput { .. })));
+    let numbers = Column::from_array(Arc::new(Int32Array::from(vec![1; 4])));
+    let error = ops::filter(&ctx, &batch, &numbers).expect_err("a mask of numbers");
+    assert_eq!(error.to_string(), "filter: the mask is Int32, it must be Boolean");
+}
+
+#[test]
+fn a_batch_without_columns_keeps_its_count() {
+    let schema = Arc::new(arrow::datatypes::Schema::empty());
+    let batch = Batch::try_new(schema, Vec::new(), 3, Placement::Host).expect("no columns");
+    let mask: ArrayRef = Arc::new(BooleanArray::from(vec![true, false, true]));
+    let ctx = ExecCtx::host(1).expect("host");
+    assert_eq!(ops::filter(&ctx, &batch, &Column::from_array(mask)).expect("filter").num_rows(), 2);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn any_batch_and_mask(rows in 0usize..300, skip in 0usize..70, nulls in 0usize..3, percent in 0usize..=100, seed: u64) {
+        let batch = every_type(rows, NULLS[nulls], skip, seed);
+        check(&batch, &mask(rows, percent, NULLS[nulls % 2], skip, seed ^ 1));
+    }
+}

@@ -1,0 +1,108 @@
+//! Gather against a naive reading of the input, on the host and on every device there is.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int32Array, Int64Array, StringArray, UInt32Array, UInt64Array};
+use proptest::prelude::*;
+use warpline::{Batch, Column, Error, ExecCtx, ops};
+
+use crate::common::cells::{Cell, cells};
+use crate::common::samples::{NULLS, Nulls, Random, SIZES, every_type};
+use crate::common::{assert_same, contexts};
+
+/// Seeded indices below `rows`, null now and then when `nulls` asks for it.
+fn indices(count: usize, rows: usize, nulls: Nulls, seed: u64) -> Vec<Option<i64>> {
+    let mut random = Random(seed);
+    let one = |_| {
+        let null = match nulls {
+            Nulls::None => false,
+            Nulls::Some => random.below(4) == 0,
+            Nulls::All => true,
+        };
+        (!null && rows > 0).then(|| random.below(rows) as i64)
+    };
+    (0..count).map(one).collect()
+}
+
+/// The indices as a column of each type, in turn.
+fn column_of(indices: &[Option<i64>], kind: usize) -> Column {
+    let of = indices.iter().copied();
+    let array: ArrayRef = match kind % 4 {
+        0 => Arc::new(UInt32Array::from_iter(of.map(|i| i.map(|i| i as u32)))),
+        1 => Arc::new(Int32Array::from_iter(of.map(|i| i.map(|i| i as i32)))),
+        2 => Arc::new(UInt64Array::from_iter(of.map(|i| i.map(|i| i as u64)))),
+        _ => Arc::new(Int64Array::from_iter(of)),
+    };
+    Column::from_array(array)
+}
+
+/// Gathers everywhere, compares with the naive reading and the places with each other.
+fn check(batch: &Batch, indices: &[Option<i64>], kind: usize, or_null: bool) {
+    let in_range = |index: Option<i64>| index.filter(|&i| i >= 0 && (i as usize) < batch.num_rows());
+    let expected = |column: &Column| -> Vec<Cell> {
+        let all = cells(&column.to_array().expect("host"));
+        indices.iter().map(|&i| in_range(i).map_or(Cell::Null, |i| all[i as usize].clone())).collect()
+    };
+    let expected: Vec<_> = batch.columns().iter().map(expected).collect();
+    let column = column_of(indices, kind);
+    let run = |ctx: &ExecCtx| {
+        let (batch, column) = (batch.to(ctx).expect("upload"), column.to(ctx).expect("upload"));
+        let operator = if or_null { ops::gather_or_null } else { ops::gather };
+        operator(ctx, &batch, &column).expect("gather").to_host().expect("download")
+    };
+    let mut first: Option<Batch> = None;
+    for ctx in contexts() {
+        let result = run(&ctx);
+        for ((field, column), expected) in result.schema().fields().iter().zip(result.columns()).zip(&expected) {
+            let place = ctx.placement();
+            assert_eq!(&cells(&column.to_array().expect("host")), expected, "{} on {place}", field.name());
+        }
+        let first = first.get_or_insert_with(|| result.clone());
+        assert_same(first, &result);
+    }
+}
+
+#[test]
+fn every_type_at_every_size_and_null_pattern() {
+    for (seed, rows) in SIZES.into_iter().enumerate() {
+        for nulls in NULLS {
+            for skip in [0, 5] {
+                let batch = every_type(rows, nulls, skip, seed as u64);
+                check(&batch, &indices(rows + 7, rows, nulls, seed as u64 + 50), seed + skip, false);
+            }
+        }
+    }
+}
+
+#[test]
+fn out_of_range_is_an_error_or_a_null_row() {
+    let ctx = ExecCtx::host(1).expect("host");
+    let batch = every_type(10, Nulls::Some, 1, 3);
+    for (kind, bad) in [(0, 10), (1, -1), (2, 1 << 40), (3, i64::MIN), (1, 10)] {
+        let wanted = [Some(3), None, Some(bad), Some(bad), Some(9)];
+        let error = ops::gather(&ctx, &batch, &column_of(&wanted, kind)).expect_err("out of range");
+        assert!(matches!(error, Error::InvalidInput { row: Some(2), .. }), "{error}");
+        check(&batch, &wanted, kind, true);
+    }
+}
+
+#[test]
+fn strings_that_outgrow_their_offsets_are_refused() {
+    let ctx = ExecCtx::host(1).expect("host");
+    let long: ArrayRef = Arc::new(StringArray::from(vec!["x".repeat(1 << 20)]));
+    let records = arrow::array::RecordBatch::try_from_iter([("s", long)]).expect("batch");
+    let indices = Column::from_array(Arc::new(UInt32Array::from(vec![0; 2048])));
+    let error = ops::gather(&ctx, &Batch::from_record_batch(&records), &indices).expect_err("2 GiB of Utf8");
+    assert!(matches!(error, Error::InvalidInput { .. }), "{error}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn any_batch_and_indices(
+        rows in 0usize..300, skip in 0usize..70, nulls in 0usize..3, count in 0usize..300, kind in 0usize..4, seed: u64,
+    ) {
+        let batch = every_type(rows, NULLS[nulls], skip, seed);
+        check(&batch, &indices(count, rows, NULLS[nulls % 2], seed ^ 1), kind, seed % 2 == 0);
+    }
+}
