@@ -1,5 +1,6 @@
 //! Operators over tables.
 
+pub mod expr;
 mod filter;
 mod gather;
 

@@ -1,4 +1,5 @@
-//! Operators over tables.
+//! Tests of `warpline::ops`, a module per file of it.
 
+mod expr;
 mod filter;
 mod gather;

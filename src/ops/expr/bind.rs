@@ -1,0 +1,496 @@
+//! Expressions to typed form: columns by index, literals as one-row arrays, operands brought to common types.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, BooleanArray, Decimal128Array, Float64Array, Int64Array, NullArray, StringArray, UInt64Array,
+};
+use arrow::compute::{CastOptions, can_cast_types, cast_with_options};
+use arrow::datatypes::{DataType, Schema, TimeUnit};
+
+use super::{Arithmetic, Comparison, Expr, Literal};
+use crate::error::{Error, Result};
+
+const OP: &str = "filter";
+
+/// An expression with its columns and types resolved.
+#[derive(Debug)]
+pub(super) enum Bound {
+    Column { index: usize, data_type: DataType },
+    /// One row, whose value holds for every row.
+    Scalar(ArrayRef),
+    Compare { op: Comparison, left: Box<Bound>, right: Box<Bound> },
+    Arithmetic { op: Arithmetic, left: Box<Bound>, right: Box<Bound>, data_type: DataType },
+    Negate(Box<Bound>),
+    And(Box<Bound>, Box<Bound>),
+    Or(Box<Bound>, Box<Bound>),
+    Not(Box<Bound>),
+    IsNull { input: Box<Bound>, negated: bool },
+    IsTruth { input: Box<Bound>, truth: bool, negated: bool },
+    /// `set` holds one row per distinct candidate; a null candidate makes "not found" null.
+    InSet { input: Box<Bound>, set: ArrayRef },
+    Like { input: Box<Bound>, pattern: Box<Bound>, ignore_case: bool },
+    /// `fallible` is false for widening casts, which fit every value.
+    Cast { input: Box<Bound>, to: DataType, lenient: bool, fallible: bool },
+}
+
+impl Bound {
+    pub(super) fn data_type(&self) -> &DataType {
+        match self {
+            Bound::Column { data_type, .. } | Bound::Arithmetic { data_type, .. } => data_type,
+            Bound::Scalar(array) => array.data_type(),
+            Bound::Negate(input) => input.data_type(),
+            Bound::Cast { to, .. } => to,
+            _ => &DataType::Boolean,
+        }
+    }
+
+    /// Whether some value may make evaluation fail.
+    pub(super) fn fallible(&self) -> bool {
+        match self {
+            Bound::Column { .. } | Bound::Scalar(_) => false,
+            Bound::Arithmetic { left, right, data_type, .. } => {
+                !data_type.is_floating() || left.fallible() || right.fallible()
+            }
+            Bound::Negate(input) => !input.data_type().is_floating() || input.fallible(),
+            Bound::Compare { left, right, .. } | Bound::And(left, right) | Bound::Or(left, right) => {
+                left.fallible() || right.fallible()
+            }
+            Bound::Like { input, pattern, .. } => input.fallible() || pattern.fallible(),
+            Bound::Not(input) | Bound::IsNull { input, .. } | Bound::IsTruth { input, .. } | Bound::InSet { input, .. } => {
+                input.fallible()
+            }
+            Bound::Cast { input, lenient, fallible, .. } => (*fallible && !lenient) || input.fallible(),
+        }
+    }
+}
+
+/// Binds and checks that the whole is a boolean.
+pub(super) fn bind_predicate(expr: &Expr, schema: &Schema) -> Result<Bound> {
+    let bound = bind(expr, schema)?;
+    boolean(bound, expr)
+}
+
+fn bind(expr: &Expr, schema: &Schema) -> Result<Bound> {
+    let sub = |expr: &Expr| bind(expr, schema);
+    let truth = |expr: &Expr| boolean(bind(expr, schema)?, expr).map(Box::new);
+    let negate = |bound: Bound, negated: bool| if negated { Bound::Not(Box::new(bound)) } else { bound };
+    Ok(match expr {
+        Expr::Column(name) => column(name, schema)?,
+        Expr::Literal(literal) => Bound::Scalar(scalar(literal)),
+        Expr::Compare { op, left, right } => compare(*op, sub(left)?, sub(right)?, expr)?,
+        Expr::Arithmetic { op, left, right } => arithmetic(*op, sub(left)?, sub(right)?, expr)?,
+        Expr::Negate(inner) => negative(sub(inner)?, expr)?,
+        Expr::And(left, right) => Bound::And(truth(left)?, truth(right)?),
+        Expr::Or(left, right) => Bound::Or(truth(left)?, truth(right)?),
+        Expr::Not(inner) => Bound::Not(truth(inner)?),
+        Expr::IsNull { expr, negated } => Bound::IsNull { input: Box::new(sub(expr)?), negated: *negated },
+        Expr::IsTruth { expr, truth: value, negated } => {
+            Bound::IsTruth { input: truth(expr)?, truth: *value, negated: *negated }
+        }
+        Expr::InList { expr: inner, list, negated } => negate(in_list(inner, list, expr, schema)?, *negated),
+        Expr::Between { expr: inner, low, high, negated } => {
+            let low = compare(Comparison::GtEq, sub(inner)?, sub(low)?, expr)?;
+            let high = compare(Comparison::LtEq, sub(inner)?, sub(high)?, expr)?;
+            negate(Bound::And(Box::new(low), Box::new(high)), *negated)
+        }
+        Expr::Like { expr: inner, pattern, negated, ignore_case } => {
+            let (input, pattern) = align(plain(sub(inner)?), plain(sub(pattern)?), expr)?;
+            if !is_text(input.data_type()) {
+                return Err(Error::invalid(OP, format!("LIKE needs text, '{inner}' is {}", input.data_type())));
+            }
+            let like = Bound::Like { input: Box::new(input), pattern: Box::new(pattern), ignore_case: *ignore_case };
+            negate(like, *negated)
+        }
+        Expr::Cast { expr: inner, to, lenient } => explicit_cast(sub(inner)?, to, *lenient, expr)?,
+    })
+}
+
+fn column(name: &str, schema: &Schema) -> Result<Bound> {
+    match schema.index_of(name) {
+        Ok(index) => Ok(Bound::Column { index, data_type: schema.field(index).data_type().clone() }),
+        Err(_) => {
+            let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+            Err(Error::invalid_column(OP, name, format!("no such column; there are: {}", names.join(", "))))
+        }
+    }
+}
+
+fn scalar(literal: &Literal) -> ArrayRef {
+    match literal {
+        Literal::Null => Arc::new(NullArray::new(1)),
+        Literal::Boolean(value) => Arc::new(BooleanArray::from(vec![*value])),
+        Literal::Integer(value) => integer(*value),
+        // Parsing refused what f64 cannot read; a hand-built literal that is no number is null.
+        Literal::Real(text) => Arc::new(Float64Array::from(vec![text.parse::<f64>().ok()])),
+        Literal::Text(text) => Arc::new(StringArray::from(vec![text.as_str()])),
+    }
+}
+
+/// The narrowest of Int64, UInt64 and Decimal128(38, 0).
+fn integer(value: i128) -> ArrayRef {
+    if let Ok(value) = i64::try_from(value) {
+        Arc::new(Int64Array::from(vec![value]))
+    } else if let Ok(value) = u64::try_from(value) {
+        Arc::new(UInt64Array::from(vec![value]))
+    } else {
+        Arc::new(Decimal128Array::from(vec![value]))
+    }
+}
+
+fn boolean(bound: Bound, expr: &Expr) -> Result<Bound> {
+    match bound.data_type() {
+        DataType::Boolean => Ok(bound),
+        DataType::Null => widen(bound, &DataType::Boolean),
+        other => Err(Error::invalid(OP, format!("'{expr}' is {other}, a condition is needed: compare it with something"))),
+    }
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+}
+
+fn is_binary(data_type: &DataType) -> bool {
+    use DataType::*;
+    matches!(data_type, Binary | LargeBinary | BinaryView | FixedSizeBinary(_))
+}
+
+fn is_decimal(data_type: &DataType) -> bool {
+    use DataType::*;
+    matches!(data_type, Decimal32(..) | Decimal64(..) | Decimal128(..) | Decimal256(..))
+}
+
+fn is_number(data_type: &DataType) -> bool {
+    data_type.is_integer() || data_type.is_floating() || is_decimal(data_type)
+}
+
+/// Dictionaries as their values.
+fn plain(bound: Bound) -> Bound {
+    match bound.data_type() {
+        DataType::Dictionary(_, value) => {
+            let to = (**value).clone();
+            Bound::Cast { input: Box::new(bound), to, lenient: false, fallible: false }
+        }
+        _ => bound,
+    }
+}
+
+/// A cast that fits every value; on a literal it is done now.
+fn widen(bound: Bound, to: &DataType) -> Result<Bound> {
+    cast(bound, to, false)
+}
+
+fn cast(bound: Bound, to: &DataType, fallible: bool) -> Result<Bound> {
+    if bound.data_type() == to {
+        return Ok(bound);
+    }
+    match bound {
+        Bound::Scalar(array) => {
+            let options = CastOptions { safe: false, ..Default::default() };
+            let cast = cast_with_options(&array, to, &options).map_err(|e| Error::arrow(OP, e))?;
+            Ok(Bound::Scalar(cast))
+        }
+        input => Ok(Bound::Cast { input: Box::new(input), to: to.clone(), lenient: false, fallible }),
+    }
+}
+
+fn compare(op: Comparison, left: Bound, right: Bound, expr: &Expr) -> Result<Bound> {
+    let (left, right) = align(plain(left), plain(right), expr)?;
+    let (left, right) = (Box::new(left), Box::new(right));
+    Ok(Bound::Compare { op, left, right })
+}
+
+/// Brings two operands to one type in which they compare.
+fn align(left: Bound, right: Bound, expr: &Expr) -> Result<(Bound, Bound)> {
+    let (a, b) = (left.data_type().clone(), right.data_type().clone());
+    if a.is_nested() || b.is_nested() {
+        return Err(mismatch(&a, &b, expr, "nested types do not compare"));
+    }
+    if a == b {
+        return Ok((left, right));
+    }
+    let both = |to: &DataType, left, right| Ok((widen(left, to)?, widen(right, to)?));
+    match (&a, &b) {
+        (DataType::Null, _) => both(&b, left, right),
+        (_, DataType::Null) => both(&a, left, right),
+        _ if is_number(&a) && is_number(&b) => align_numbers(left, right),
+        _ if is_text(&a) && is_text(&b) => both(&text_type(&left, &right), left, right),
+        _ if is_binary(&a) && is_binary(&b) => both(&DataType::LargeBinary, left, right),
+        _ if a.is_temporal() && is_text(&b) => Ok((left, moment(right, &a, expr)?)),
+        _ if is_text(&a) && b.is_temporal() => Ok((moment(left, &b, expr)?, right)),
+        _ if a.is_temporal() && b.is_temporal() => align_times(left, right, expr),
+        _ if is_text(&a) || is_text(&b) => Err(mismatch(&a, &b, expr, "write CAST(... AS ...) on one side")),
+        _ => Err(mismatch(&a, &b, expr, "the types do not compare")),
+    }
+}
+
+fn mismatch(a: &DataType, b: &DataType, expr: &Expr, hint: &str) -> Error {
+    Error::invalid(OP, format!("'{expr}' puts {a} beside {b}: {hint}"))
+}
+
+/// A literal takes the column's text type; two columns meet in LargeUtf8.
+fn text_type(left: &Bound, right: &Bound) -> DataType {
+    match (left, right) {
+        (other, Bound::Scalar(_)) | (Bound::Scalar(_), other) => other.data_type().clone(),
+        _ => DataType::LargeUtf8,
+    }
+}
+
+fn align_numbers(left: Bound, right: Bound) -> Result<(Bound, Bound)> {
+    let (a, b) = (left.data_type().clone(), right.data_type().clone());
+    if is_decimal(&a) != is_decimal(&b) {
+        // A literal beside a decimal is read as a decimal, so that 0.1 means a tenth.
+        if let Some(pair) = decimal_literal(&left, &right)? {
+            return align_numbers(pair.0, pair.1);
+        }
+    }
+    // A literal that fits the column's own type spares the column a cast.
+    if let Some(right) = literal_as(&right, &a) {
+        return Ok((left, right));
+    }
+    if let Some(left) = literal_as(&left, &b) {
+        return Ok((left, right));
+    }
+    let to = common_number(&a, &b);
+    Ok((widen(left, &to)?, widen(right, &to)?))
+}
+
+/// An integer literal in an integer type that holds it.
+fn literal_as(bound: &Bound, to: &DataType) -> Option<Bound> {
+    let Bound::Scalar(array) = bound else { return None };
+    if !array.data_type().is_integer() || !to.is_integer() {
+        return None;
+    }
+    let cast = cast_with_options(array, to, &CastOptions::default()).ok()?;
+    (cast.null_count() == array.null_count()).then_some(Bound::Scalar(cast))
+}
+
+/// The pair with its f64 literal turned into a decimal, when one side is an f64 literal and the other a decimal.
+fn decimal_literal(left: &Bound, right: &Bound) -> Result<Option<(Bound, Bound)>> {
+    let as_decimal = |bound: &Bound| -> Option<Bound> {
+        let Bound::Scalar(array) = bound else { return None };
+        let value = array.as_any().downcast_ref::<Float64Array>()?;
+        // The shortest text that reads back as this f64 is what was written, up to 17 digits.
+        let text = format!("{}", value.value(0));
+        let fraction = text.split_once('.').map_or(0, |(_, f)| f.len());
+        if value.is_null(0) || text.len() > 30 {
+            return None;
+        }
+        let to = DataType::Decimal128(38, fraction as i8);
+        let text: ArrayRef = Arc::new(StringArray::from(vec![text]));
+        cast_with_options(&text, &to, &CastOptions { safe: false, ..Default::default() }).ok().map(Bound::Scalar)
+    };
+    let clone = |bound: &Bound| match bound {
+        Bound::Column { index, data_type } => Some(Bound::Column { index: *index, data_type: data_type.clone() }),
+        Bound::Scalar(array) => Some(Bound::Scalar(array.clone())),
+        _ => None,
+    };
+    Ok(match (is_decimal(left.data_type()), is_decimal(right.data_type())) {
+        (true, false) => clone(left).zip(as_decimal(right)),
+        (false, true) => as_decimal(left).zip(clone(right)),
+        _ => None,
+    })
+}
+
+/// The type that holds every value of both; f64 where one is a float.
+fn common_number(a: &DataType, b: &DataType) -> DataType {
+    if a.is_floating() || b.is_floating() {
+        return DataType::Float64;
+    }
+    if !is_decimal(a) && !is_decimal(b) {
+        return match (a.is_unsigned_integer(), b.is_unsigned_integer()) {
+            (true, true) => DataType::UInt64,
+            _ if *a == DataType::UInt64 || *b == DataType::UInt64 => DataType::Decimal128(20, 0),
+            _ => DataType::Int64,
+        };
+    }
+    let ((pa, sa), (pb, sb)) = (digits(a), digits(b));
+    let scale = sa.max(sb);
+    let precision = (pa - sa).max(pb - sb) + scale;
+    if precision <= 38 {
+        DataType::Decimal128(precision as u8, scale as i8)
+    } else {
+        DataType::Decimal256(precision.min(76) as u8, scale as i8)
+    }
+}
+
+/// Precision and scale of a decimal, or of the decimal that holds an integer type.
+fn digits(data_type: &DataType) -> (i32, i32) {
+    use DataType::*;
+    match data_type {
+        Decimal32(p, s) | Decimal64(p, s) | Decimal128(p, s) | Decimal256(p, s) => (i32::from(*p), i32::from(*s)),
+        Int8 | UInt8 => (3, 0),
+        Int16 | UInt16 => (5, 0),
+        Int32 | UInt32 => (10, 0),
+        _ => (20, 0),
+    }
+}
+
+/// A text literal as a date, time or timestamp. Text without an offset is UTC beside a zoned timestamp.
+fn moment(text: Bound, to: &DataType, expr: &Expr) -> Result<Bound> {
+    let Bound::Scalar(array) = &text else {
+        return Err(mismatch(text.data_type(), to, expr, "write CAST(... AS ...) around the text"));
+    };
+    let utc = match to {
+        DataType::Timestamp(unit, Some(_)) => DataType::Timestamp(*unit, Some("+00:00".into())),
+        other => other.clone(),
+    };
+    let options = CastOptions { safe: false, ..Default::default() };
+    let value = cast_with_options(array, &utc, &options)
+        .map_err(|e| Error::invalid(OP, format!("in '{expr}': the text is no {to}: {e}")))?;
+    widen(Bound::Scalar(value), to)
+}
+
+/// Timestamps meet in the finer unit and the left one's zone (zones name the same instants); dates become timestamps.
+fn align_times(left: Bound, right: Bound, expr: &Expr) -> Result<(Bound, Bound)> {
+    use DataType::{Date32, Date64, Timestamp};
+    let (a, b) = (left.data_type().clone(), right.data_type().clone());
+    let to = match (&a, &b) {
+        (Timestamp(ua, za), Timestamp(ub, zb)) => Timestamp(finer(*ua, *ub), za.clone().or_else(|| zb.clone())),
+        (Timestamp(unit, zone), Date32 | Date64) | (Date32 | Date64, Timestamp(unit, zone)) => Timestamp(*unit, zone.clone()),
+        (Date32, Date64) | (Date64, Date32) => Date64,
+        _ => return Err(mismatch(&a, &b, expr, "the types do not compare")),
+    };
+    Ok((instant(left, &to)?, instant(right, &to)?))
+}
+
+/// To a timestamp type, reading what has no zone as UTC.
+fn instant(bound: Bound, to: &DataType) -> Result<Bound> {
+    let zoned = matches!(bound.data_type(), DataType::Timestamp(_, Some(_)));
+    match to {
+        DataType::Timestamp(unit, Some(_)) if !zoned => {
+            let utc = cast(bound, &DataType::Timestamp(*unit, Some("+00:00".into())), true)?;
+            cast(utc, to, true)
+        }
+        _ => cast(bound, to, true),
+    }
+}
+
+fn finer(a: TimeUnit, b: TimeUnit) -> TimeUnit {
+    let rank = |unit: &TimeUnit| match unit {
+        TimeUnit::Second => 0,
+        TimeUnit::Millisecond => 1,
+        TimeUnit::Microsecond => 2,
+        TimeUnit::Nanosecond => 3,
+    };
+    if rank(&a) >= rank(&b) { a } else { b }
+}
+
+fn arithmetic(op: Arithmetic, left: Bound, right: Bound, expr: &Expr) -> Result<Bound> {
+    let (left, right) = (plain(left), plain(right));
+    let (a, b) = (left.data_type().clone(), right.data_type().clone());
+    let number = |t: &DataType| is_number(t) || *t == DataType::Null;
+    if !number(&a) || !number(&b) {
+        return Err(mismatch(&a, &b, expr, "arithmetic needs numbers"));
+    }
+    let to = if is_decimal(&a) && is_decimal(&b) {
+        None
+    } else if a.is_floating() || b.is_floating() {
+        Some(DataType::Float64)
+    } else if is_decimal(&a) || is_decimal(&b) {
+        None
+    } else if (a == DataType::UInt64 && !b.is_signed_integer()) || (b == DataType::UInt64 && !a.is_signed_integer()) {
+        Some(DataType::UInt64)
+    } else if a == DataType::UInt64 || b == DataType::UInt64 {
+        // A non-negative literal, as in `size / 2`, keeps to u64; otherwise the sign needs a decimal.
+        match (literal_as(&left, &DataType::UInt64), literal_as(&right, &DataType::UInt64)) {
+            (None, None) => Some(DataType::Decimal128(20, 0)),
+            _ => Some(DataType::UInt64),
+        }
+    } else {
+        Some(DataType::Int64)
+    };
+    let (left, right) = match &to {
+        Some(to) => (widen(left, to)?, widen(right, to)?),
+        None => {
+            let side = |bound: Bound| match is_decimal(bound.data_type()) {
+                true => widen(bound, &wide_decimal(&a, &b, None)),
+                false => widen(bound, &wide_decimal(&a, &b, Some(0))),
+            };
+            (side(left)?, side(right)?)
+        }
+    };
+    let data_type = result_type(op, left.data_type(), right.data_type(), expr)?;
+    Ok(Bound::Arithmetic { op, left: Box::new(left), right: Box::new(right), data_type })
+}
+
+/// The decimal type in which a decimal (its own scale) or an integer (scale 0) meets the other operand.
+fn wide_decimal(a: &DataType, b: &DataType, scale: Option<i8>) -> DataType {
+    let decimal = if is_decimal(a) { a } else { b };
+    match (decimal, scale) {
+        (DataType::Decimal256(..), Some(scale)) => DataType::Decimal256(20, scale),
+        (DataType::Decimal256(p, s), None) => DataType::Decimal256(*p, *s),
+        (_, Some(scale)) => DataType::Decimal128(20, scale),
+        (other, None) => {
+            let (p, s) = digits(other);
+            DataType::Decimal128(p as u8, s as i8)
+        }
+    }
+}
+
+/// What arrow-rs's kernel returns for these types, asked of empty arrays.
+fn result_type(op: Arithmetic, a: &DataType, b: &DataType, expr: &Expr) -> Result<DataType> {
+    let (a, b) = (arrow::array::new_empty_array(a), arrow::array::new_empty_array(b));
+    super::eval::arithmetic(op, &a, &b)
+        .map(|array| array.data_type().clone())
+        .map_err(|e| Error::invalid(OP, format!("'{expr}': {e}")))
+}
+
+fn negative(input: Bound, expr: &Expr) -> Result<Bound> {
+    let input = plain(input);
+    let data_type = input.data_type().clone();
+    let to = match &data_type {
+        t if t.is_floating() || is_decimal(t) => t.clone(),
+        DataType::UInt64 => DataType::Decimal128(20, 0),
+        t if t.is_integer() || *t == DataType::Null => DataType::Int64,
+        other => return Err(Error::invalid(OP, format!("'{expr}': cannot negate {other}"))),
+    };
+    Ok(Bound::Negate(Box::new(widen(input, &to)?)))
+}
+
+fn in_list(inner: &Expr, list: &[Expr], expr: &Expr, schema: &Schema) -> Result<Bound> {
+    let input = || bind(inner, schema).map(plain);
+    let mut scalars = Vec::with_capacity(list.len());
+    for item in list {
+        // Candidates that take the input's own type go into one set; the first that does not ends the attempt.
+        let (left, right) = align(input()?, plain(bind(item, schema)?), expr)?;
+        match right {
+            Bound::Scalar(array) if left.data_type() == input()?.data_type() => scalars.push(array),
+            _ => return any_equal(inner, list, expr, schema),
+        }
+    }
+    if scalars.is_empty() {
+        return Err(Error::invalid(OP, format!("'{expr}': the list is empty")));
+    }
+    let arrays: Vec<&dyn Array> = scalars.iter().map(|a| a.as_ref()).collect();
+    let set = arrow::compute::concat(&arrays).map_err(|e| Error::arrow(OP, e))?;
+    Ok(Bound::InSet { input: Box::new(input()?), set })
+}
+
+/// The general form: `a IN (x, y)` as `a = x OR a = y`, as a balanced tree so that long lists stay shallow.
+fn any_equal(inner: &Expr, list: &[Expr], expr: &Expr, schema: &Schema) -> Result<Bound> {
+    match list {
+        [item] => compare(Comparison::Eq, bind(inner, schema)?, bind(item, schema)?, expr),
+        _ => {
+            let (left, right) = list.split_at(list.len() / 2);
+            let (left, right) = (any_equal(inner, left, expr, schema)?, any_equal(inner, right, expr, schema)?);
+            Ok(Bound::Or(Box::new(left), Box::new(right)))
+        }
+    }
+}
+
+fn explicit_cast(input: Bound, to: &DataType, lenient: bool, expr: &Expr) -> Result<Bound> {
+    let from = input.data_type().clone();
+    if !can_cast_types(&from, to) {
+        return Err(Error::invalid(OP, format!("'{expr}': {from} does not cast to {to}")));
+    }
+    match input {
+        Bound::Scalar(array) => {
+            let options = CastOptions { safe: lenient, ..Default::default() };
+            let value = cast_with_options(&array, to, &options)
+                .map_err(|e| Error::invalid(OP, format!("'{expr}': {e}")))?;
+            Ok(Bound::Scalar(value))
+        }
+        input => Ok(Bound::Cast { input: Box::new(input), to: to.clone(), lenient, fallible: true }),
+    }
+}

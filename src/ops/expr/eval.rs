@@ -1,0 +1,276 @@
+//! Evaluation of bound expressions by arrow-rs's kernels.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, BooleanArray, BooleanBufferBuilder, Datum, Float32Array, Float64Array, RecordBatch, Scalar};
+use arrow::array::{Float16Array, new_null_array};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::compute::kernels::{cmp, numeric};
+use arrow::compute::{self, CastOptions, cast_with_options, filter_record_batch};
+use arrow::datatypes::DataType;
+use arrow::error::ArrowError;
+use arrow::row::{RowConverter, SortField};
+
+use super::bind::Bound;
+use super::{Arithmetic, Comparison};
+use crate::error::{Error, Result};
+
+/// An expression bound to a schema. Evaluates any record batch of that schema, from any thread.
+#[derive(Clone, Debug)]
+pub struct Predicate {
+    root: Arc<Bound>,
+    text: String,
+}
+
+impl Predicate {
+    pub(super) fn new(root: Bound, text: String) -> Result<Self> {
+        Ok(Predicate { root: Arc::new(root), text })
+    }
+
+    /// The selection mask of a batch: one value per row, null where the condition is unknown, which selects nothing.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use arrow::array::{ArrayRef, BooleanArray, Int32Array, RecordBatch};
+    /// use warpline::ops::expr::Expr;
+    ///
+    /// let width: ArrayRef = Arc::new(Int32Array::from(vec![Some(100), Some(300), None]));
+    /// let batch = RecordBatch::try_from_iter([("width", width)]).unwrap();
+    /// let predicate = Expr::parse("width >= 224")?.bind(&batch.schema())?;
+    /// assert_eq!(predicate.evaluate(&batch)?, BooleanArray::from(vec![Some(false), Some(true), None]));
+    /// # Ok::<(), warpline::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `InvalidInput` with the lowest failing row of the batch: integer overflow, division by zero, a cast that does not
+    /// fit. Rows that AND or OR have already decided do not fail.
+    ///
+    /// # Cost
+    /// One pass over the columns read per operator, on the calling thread; nothing is copied but results.
+    pub fn evaluate(&self, batch: &RecordBatch) -> Result<BooleanArray> {
+        match self.mask(batch) {
+            Ok(mask) => Ok(mask),
+            Err(error) => Err(self.locate(batch, error)),
+        }
+    }
+
+    fn mask(&self, batch: &RecordBatch) -> Result<BooleanArray, ArrowError> {
+        let array = evaluate(&self.root, batch)?.into_array(batch.num_rows())?;
+        Ok(as_boolean(&array)?.clone())
+    }
+
+    /// Names the lowest failing row: the shortest prefix that fails ends in it.
+    fn locate(&self, batch: &RecordBatch, error: ArrowError) -> Error {
+        let (mut passing, mut failing) = (0, batch.num_rows());
+        let mut error = error;
+        while failing - passing > 1 {
+            let middle = passing + (failing - passing) / 2;
+            match self.mask(&batch.slice(0, middle)) {
+                Ok(_) => passing = middle,
+                Err(e) => (failing, error) = (middle, e),
+            }
+        }
+        Error::InvalidInput {
+            op: "filter",
+            column: None,
+            row: failing.checked_sub(1).map(|row| row as u64),
+            why: format!("{error} in '{}'", self.text),
+        }
+    }
+}
+
+/// A value per row, or one for all rows.
+enum Value {
+    Array(ArrayRef),
+    Scalar(Scalar<ArrayRef>),
+}
+
+impl Value {
+    fn into_array(self, rows: usize) -> Result<ArrayRef, ArrowError> {
+        match self {
+            Value::Array(array) => Ok(array),
+            Value::Scalar(scalar) => {
+                let array = scalar.into_inner();
+                if array.is_null(0) {
+                    return Ok(new_null_array(array.data_type(), rows));
+                }
+                let zeros = arrow::array::UInt64Array::from(vec![0; rows]);
+                compute::take(&array, &zeros, None)
+            }
+        }
+    }
+
+    fn datum(&self) -> &dyn Datum {
+        match self {
+            Value::Array(array) => array,
+            Value::Scalar(scalar) => scalar,
+        }
+    }
+
+    /// Applies an elementwise function, keeping a scalar a scalar.
+    fn map(self, f: impl FnOnce(&ArrayRef) -> Result<ArrayRef, ArrowError>) -> Result<Value, ArrowError> {
+        Ok(match self {
+            Value::Array(array) => Value::Array(f(&array)?),
+            Value::Scalar(scalar) => Value::Scalar(Scalar::new(f(&scalar.into_inner())?)),
+        })
+    }
+}
+
+/// Applies a kernel to two values; two scalars give a scalar.
+fn zip(
+    left: &Value,
+    right: &Value,
+    f: impl FnOnce(&dyn Datum, &dyn Datum) -> Result<ArrayRef, ArrowError>,
+) -> Result<Value, ArrowError> {
+    let result = f(left.datum(), right.datum())?;
+    Ok(match (left, right) {
+        (Value::Scalar(_), Value::Scalar(_)) => Value::Scalar(Scalar::new(result)),
+        _ => Value::Array(result),
+    })
+}
+
+fn as_boolean(array: &ArrayRef) -> Result<&BooleanArray, ArrowError> {
+    array
+        .as_any()
+        .downcast_ref::<BooleanArray>()
+        .ok_or_else(|| ArrowError::ComputeError(format!("expected a boolean, found {}", array.data_type())))
+}
+
+fn evaluate(bound: &Bound, batch: &RecordBatch) -> Result<Value, ArrowError> {
+    let sub = |bound: &Bound| evaluate(bound, batch);
+    match bound {
+        Bound::Column { index, .. } => Ok(Value::Array(batch.column(*index).clone())),
+        Bound::Scalar(array) => Ok(Value::Scalar(Scalar::new(array.clone()))),
+        Bound::Compare { op, left, right } => {
+            let (left, right) = (sub(left)?.map(canonical_floats)?, sub(right)?.map(canonical_floats)?);
+            zip(&left, &right, |l, r| compare(*op, l, r).map(|mask| Arc::new(mask) as ArrayRef))
+        }
+        Bound::Arithmetic { op, left, right, .. } => zip(&sub(left)?, &sub(right)?, |l, r| arithmetic(*op, l, r)),
+        Bound::Negate(input) => sub(input)?.map(|array| numeric::neg(array)),
+        Bound::And(left, right) => connect(left, right, batch, false),
+        Bound::Or(left, right) => connect(left, right, batch, true),
+        Bound::Not(input) => sub(input)?.map(|array| Ok(Arc::new(compute::not(as_boolean(array)?)?) as ArrayRef)),
+        Bound::IsNull { input, negated } => sub(input)?.map(|array| {
+            let mask = if *negated { compute::is_not_null(array)? } else { compute::is_null(array)? };
+            Ok(Arc::new(mask) as ArrayRef)
+        }),
+        Bound::IsTruth { input, truth, negated } => sub(input)?.map(|array| {
+            let hits = holds(as_boolean(array)?, *truth);
+            Ok(Arc::new(BooleanArray::new(if *negated { !&hits } else { hits }, None)) as ArrayRef)
+        }),
+        Bound::InSet { input, set } => sub(input)?.map(|array| in_set(array, set)),
+        Bound::Like { input, pattern, ignore_case } => zip(&sub(input)?, &sub(pattern)?, |l, r| {
+            let mask = if *ignore_case { compute::ilike(l, r)? } else { compute::like(l, r)? };
+            Ok(Arc::new(mask) as ArrayRef)
+        }),
+        Bound::Cast { input, to, lenient, .. } => {
+            let options = CastOptions { safe: *lenient, ..Default::default() };
+            sub(input)?.map(|array| cast_with_options(array, to, &options))
+        }
+    }
+}
+
+fn compare(op: Comparison, left: &dyn Datum, right: &dyn Datum) -> Result<BooleanArray, ArrowError> {
+    match op {
+        Comparison::Eq => cmp::eq(left, right),
+        Comparison::NotEq => cmp::neq(left, right),
+        Comparison::Lt => cmp::lt(left, right),
+        Comparison::LtEq => cmp::lt_eq(left, right),
+        Comparison::Gt => cmp::gt(left, right),
+        Comparison::GtEq => cmp::gt_eq(left, right),
+    }
+}
+
+/// Checked arithmetic: overflow and integer division by zero are errors.
+pub(super) fn arithmetic(op: Arithmetic, left: &dyn Datum, right: &dyn Datum) -> Result<ArrayRef, ArrowError> {
+    match op {
+        Arithmetic::Add => numeric::add(left, right),
+        Arithmetic::Subtract => numeric::sub(left, right),
+        Arithmetic::Multiply => numeric::mul(left, right),
+        Arithmetic::Divide => numeric::div(left, right),
+        Arithmetic::Remainder => numeric::rem(left, right),
+    }
+}
+
+/// arrow-rs compares floats by IEEE 754 totalOrder, which tells -0.0 from 0.0 and negative NaNs from positive ones:
+/// with one zero and one NaN that order is PostgreSQL's.
+fn canonical_floats(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    fn one_zero_one_nan(x: f64) -> f64 {
+        if x.is_nan() { f64::NAN.abs() } else { x + 0.0 }
+    }
+    let any = array.as_any();
+    Ok(if let Some(floats) = any.downcast_ref::<Float64Array>() {
+        Arc::new(floats.unary::<_, arrow::datatypes::Float64Type>(one_zero_one_nan))
+    } else if let Some(floats) = any.downcast_ref::<Float32Array>() {
+        Arc::new(floats.unary::<_, arrow::datatypes::Float32Type>(|x| one_zero_one_nan(f64::from(x)) as f32))
+    } else if any.is::<Float16Array>() {
+        // Widening keeps order and equality; both sides are widened alike, having one type.
+        canonical_floats(&compute::cast(array, &DataType::Float32)?)?
+    } else {
+        array.clone()
+    })
+}
+
+/// AND (`decisive` false) and OR (`decisive` true): the left side's decisive value decides a row whatever the right is.
+/// A right side that may fail is evaluated on the undecided rows only.
+fn connect(left: &Bound, right: &Bound, batch: &RecordBatch, decisive: bool) -> Result<Value, ArrowError> {
+    let rows = batch.num_rows();
+    let left = evaluate(left, batch)?.into_array(rows)?;
+    let left = as_boolean(&left)?;
+    let right = if right.fallible() {
+        let undecided = BooleanArray::new(!&holds(left, decisive), None);
+        match undecided.true_count() {
+            0 => return Ok(Value::Array(Arc::new(left.clone()))),
+            n if n == rows => evaluate(right, batch)?.into_array(rows)?,
+            n => {
+                let part = evaluate(right, &filter_record_batch(batch, &undecided)?)?.into_array(n)?;
+                Arc::new(scatter(as_boolean(&part)?, undecided.values()))
+            }
+        }
+    } else {
+        evaluate(right, batch)?.into_array(rows)?
+    };
+    let right = as_boolean(&right)?;
+    let mask = if decisive { compute::or_kleene(left, right)? } else { compute::and_kleene(left, right)? };
+    Ok(Value::Array(Arc::new(mask)))
+}
+
+/// Rows that are valid and equal to `truth`.
+fn holds(array: &BooleanArray, truth: bool) -> BooleanBuffer {
+    let values = if truth { array.values().clone() } else { !array.values() };
+    match array.nulls() {
+        Some(nulls) => &values & nulls.inner(),
+        None => values,
+    }
+}
+
+/// Puts the values of `part` at the set positions of `at`, null elsewhere.
+fn scatter(part: &BooleanArray, at: &BooleanBuffer) -> BooleanArray {
+    let (mut values, mut valid) = (BooleanBufferBuilder::new(at.len()), BooleanBufferBuilder::new(at.len()));
+    values.append_n(at.len(), false);
+    valid.append_n(at.len(), false);
+    for (from, to) in at.set_indices().enumerate() {
+        if part.is_valid(from) {
+            values.set_bit(to, part.value(from));
+            valid.set_bit(to, true);
+        }
+    }
+    BooleanArray::new(values.finish(), Some(NullBuffer::new(valid.finish())))
+}
+
+/// `input IN (set)` through arrow-rs's row format: null stays null, and "not found" is null when the set holds a null.
+fn in_set(input: &ArrayRef, set: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    let (input, set) = (canonical_floats(input)?, canonical_floats(set)?);
+    let converter = RowConverter::new(vec![SortField::new(input.data_type().clone())])?;
+    let set_rows = converter.convert_columns(&[set.clone()])?;
+    let members: HashSet<&[u8]> = (0..set.len()).filter(|i| set.is_valid(*i)).map(|i| set_rows.row(i).data()).collect();
+    let rows = converter.convert_columns(&[input.clone()])?;
+    let miss = (set.null_count() == 0).then_some(false);
+    let found = (0..input.len()).map(|i| match input.is_valid(i) {
+        false => None,
+        true if members.contains(rows.row(i).data()) => Some(true),
+        true => miss,
+    });
+    Ok(Arc::new(found.collect::<BooleanArray>()))
+}
