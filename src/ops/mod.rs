@@ -3,6 +3,7 @@
 pub mod expr;
 mod filter;
 mod gather;
+pub mod join;
 
 pub use filter::filter;
 pub use gather::{gather, gather_or_null};

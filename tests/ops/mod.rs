@@ -3,3 +3,4 @@
 mod expr;
 mod filter;
 mod gather;
+mod join;

@@ -16,22 +16,53 @@ const OP: &str = "filter";
 /// An expression with its columns and types resolved.
 #[derive(Debug)]
 pub(super) enum Bound {
-    Column { index: usize, data_type: DataType },
+    Column {
+        index: usize,
+        data_type: DataType,
+    },
     /// One row, whose value holds for every row.
     Scalar(ArrayRef),
-    Compare { op: Comparison, left: Box<Bound>, right: Box<Bound> },
-    Arithmetic { op: Arithmetic, left: Box<Bound>, right: Box<Bound>, data_type: DataType },
+    Compare {
+        op: Comparison,
+        left: Box<Bound>,
+        right: Box<Bound>,
+    },
+    Arithmetic {
+        op: Arithmetic,
+        left: Box<Bound>,
+        right: Box<Bound>,
+        data_type: DataType,
+    },
     Negate(Box<Bound>),
     And(Box<Bound>, Box<Bound>),
     Or(Box<Bound>, Box<Bound>),
     Not(Box<Bound>),
-    IsNull { input: Box<Bound>, negated: bool },
-    IsTruth { input: Box<Bound>, truth: bool, negated: bool },
+    IsNull {
+        input: Box<Bound>,
+        negated: bool,
+    },
+    IsTruth {
+        input: Box<Bound>,
+        truth: bool,
+        negated: bool,
+    },
     /// `set` holds one row per distinct candidate; a null candidate makes "not found" null.
-    InSet { input: Box<Bound>, set: ArrayRef },
-    Like { input: Box<Bound>, pattern: Box<Bound>, ignore_case: bool },
+    InSet {
+        input: Box<Bound>,
+        set: ArrayRef,
+    },
+    Like {
+        input: Box<Bound>,
+        pattern: Box<Bound>,
+        ignore_case: bool,
+    },
     /// `fallible` is false for widening casts, which fit every value.
-    Cast { input: Box<Bound>, to: DataType, lenient: bool, fallible: bool },
+    Cast {
+        input: Box<Bound>,
+        to: DataType,
+        lenient: bool,
+        fallible: bool,
+    },
 }
 
 impl Bound {
@@ -57,9 +88,10 @@ impl Bound {
                 left.fallible() || right.fallible()
             }
             Bound::Like { input, pattern, .. } => input.fallible() || pattern.fallible(),
-            Bound::Not(input) | Bound::IsNull { input, .. } | Bound::IsTruth { input, .. } | Bound::InSet { input, .. } => {
-                input.fallible()
-            }
+            Bound::Not(input)
+            | Bound::IsNull { input, .. }
+            | Bound::IsTruth { input, .. }
+            | Bound::InSet { input, .. } => input.fallible(),
             Bound::Cast { input, lenient, fallible, .. } => (*fallible && !lenient) || input.fallible(),
         }
     }
@@ -142,7 +174,9 @@ fn boolean(bound: Bound, expr: &Expr) -> Result<Bound> {
     match bound.data_type() {
         DataType::Boolean => Ok(bound),
         DataType::Null => widen(bound, &DataType::Boolean),
-        other => Err(Error::invalid(OP, format!("'{expr}' is {other}, a condition is needed: compare it with something"))),
+        other => {
+            Err(Error::invalid(OP, format!("'{expr}' is {other}, a condition is needed: compare it with something")))
+        }
     }
 }
 
@@ -347,7 +381,9 @@ fn align_times(left: Bound, right: Bound, expr: &Expr) -> Result<(Bound, Bound)>
     let (a, b) = (left.data_type().clone(), right.data_type().clone());
     let to = match (&a, &b) {
         (Timestamp(ua, za), Timestamp(ub, zb)) => Timestamp(finer(*ua, *ub), za.clone().or_else(|| zb.clone())),
-        (Timestamp(unit, zone), Date32 | Date64) | (Date32 | Date64, Timestamp(unit, zone)) => Timestamp(*unit, zone.clone()),
+        (Timestamp(unit, zone), Date32 | Date64) | (Date32 | Date64, Timestamp(unit, zone)) => {
+            Timestamp(*unit, zone.clone())
+        }
         (Date32, Date64) | (Date64, Date32) => Date64,
         _ => return Err(mismatch(&a, &b, expr, "the types do not compare")),
     };
@@ -383,22 +419,12 @@ fn arithmetic(op: Arithmetic, left: Bound, right: Bound, expr: &Expr) -> Result<
     if !number(&a) || !number(&b) {
         return Err(mismatch(&a, &b, expr, "arithmetic needs numbers"));
     }
-    let to = if is_decimal(&a) && is_decimal(&b) {
-        None
-    } else if a.is_floating() || b.is_floating() {
+    let to = if a.is_floating() || b.is_floating() {
         Some(DataType::Float64)
     } else if is_decimal(&a) || is_decimal(&b) {
         None
-    } else if (a == DataType::UInt64 && !b.is_signed_integer()) || (b == DataType::UInt64 && !a.is_signed_integer()) {
-        Some(DataType::UInt64)
-    } else if a == DataType::UInt64 || b == DataType::UInt64 {
-        // A non-negative literal, as in `size / 2`, keeps to u64; otherwise the sign needs a decimal.
-        match (literal_as(&left, &DataType::UInt64), literal_as(&right, &DataType::UInt64)) {
-            (None, None) => Some(DataType::Decimal128(20, 0)),
-            _ => Some(DataType::UInt64),
-        }
     } else {
-        Some(DataType::Int64)
+        Some(integer_result(op, &left, &right))
     };
     let (left, right) = match &to {
         Some(to) => (widen(left, to)?, widen(right, to)?),
@@ -412,6 +438,21 @@ fn arithmetic(op: Arithmetic, left: Bound, right: Bound, expr: &Expr) -> Result<
     };
     let data_type = result_type(op, left.data_type(), right.data_type(), expr)?;
     Ok(Bound::Arithmetic { op, left: Box::new(left), right: Box::new(right), data_type })
+}
+
+/// Where integers are computed: u64 for unsigned operands (a literal counts by its sign), except for differences of narrow
+/// types, which may be negative; else i64; a decimal for u64 with a signed operand.
+fn integer_result(op: Arithmetic, left: &Bound, right: &Bound) -> DataType {
+    let sides = [left, right];
+    let unsigned =
+        sides.iter().all(|s| s.data_type().is_unsigned_integer() || literal_as(s, &DataType::UInt64).is_some());
+    let typed = sides.iter().any(|s| s.data_type().is_unsigned_integer());
+    let wide = sides.iter().any(|s| *s.data_type() == DataType::UInt64);
+    match (unsigned && typed, wide) {
+        (true, wide) if wide || op != Arithmetic::Subtract => DataType::UInt64,
+        (_, true) => DataType::Decimal128(20, 0),
+        _ => DataType::Int64,
+    }
 }
 
 /// The decimal type in which a decimal (its own scale) or an integer (scale 0) meets the other operand.
@@ -487,8 +528,8 @@ fn explicit_cast(input: Bound, to: &DataType, lenient: bool, expr: &Expr) -> Res
     match input {
         Bound::Scalar(array) => {
             let options = CastOptions { safe: lenient, ..Default::default() };
-            let value = cast_with_options(&array, to, &options)
-                .map_err(|e| Error::invalid(OP, format!("'{expr}': {e}")))?;
+            let value =
+                cast_with_options(&array, to, &options).map_err(|e| Error::invalid(OP, format!("'{expr}': {e}")))?;
             Ok(Bound::Scalar(value))
         }
         input => Ok(Bound::Cast { input: Box::new(input), to: to.clone(), lenient, fallible: true }),

@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, BooleanBufferBuilder, Datum, Float32Array, Float64Array, RecordBatch, Scalar};
+use arrow::array::{
+    Array, ArrayRef, BooleanArray, BooleanBufferBuilder, Datum, Float32Array, Float64Array, RecordBatch, Scalar,
+};
 use arrow::array::{Float16Array, new_null_array};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::kernels::{cmp, numeric};

@@ -5,7 +5,8 @@
 //!
 //! - Three-valued logic (Kleene) for AND, OR and NOT. A null in the mask means "not selected".
 //! - Numbers compare by value: integers of any two types exactly, integers with floats as f64, decimals exactly.
-//!   Integer arithmetic is done in 64 bits, checked; `/` on integers truncates; division by zero is an error.
+//!   Integer arithmetic is done in 64 bits (unsigned
+//!   for unsigned columns, except differences), checked; `/` on integers truncates; division by zero is an error.
 //! - Floats: -0.0 equals 0.0; NaN equals NaN and is above every number, as in PostgreSQL.
 //! - Text literals become dates, times or timestamps where the other side is one; a timestamp without an offset is UTC.
 //! - The right side of AND and OR is computed only for rows that still need it, so `d <> 0 AND n / d > 2` never fails.

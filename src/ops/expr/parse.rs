@@ -1,7 +1,9 @@
 //! SQL text to [`Expr`], through sqlparser; and the spelling of names and types on the way back.
 
 use arrow::datatypes::{DataType, TimeUnit};
-use sqlparser::ast::{BinaryOperator, CastKind, DataType as Sql, ExactNumberInfo, Expr as Ast, TimezoneInfo, UnaryOperator, Value};
+use sqlparser::ast::{
+    BinaryOperator, CastKind, DataType as Sql, ExactNumberInfo, Expr as Ast, TimezoneInfo, UnaryOperator, Value,
+};
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Token;
@@ -23,7 +25,9 @@ pub(super) fn parse(text: &str) -> Result<Expr> {
     std::thread::scope(|scope| {
         let parser = std::thread::Builder::new().name("warpline-parse".into()).stack_size(STACK);
         let thread = parser.spawn_scoped(scope, || parse_here(text)).map_err(|e| Error::io("parser thread", e))?;
-        thread.join().unwrap_or_else(|_| Err(Error::Internal { op: OP, why: format!("the parser panicked on {text:?}") }))
+        thread
+            .join()
+            .unwrap_or_else(|_| Err(Error::Internal { op: OP, why: format!("the parser panicked on {text:?}") }))
     })
 }
 
@@ -175,7 +179,8 @@ fn data_type(sql: &Sql) -> Result<DataType> {
             DataType::Decimal128(*p as u8, *s as i8)
         }
         other => {
-            let hint = "use BOOLEAN, TINYINT to BIGINT [UNSIGNED], REAL, DOUBLE, VARCHAR, DATE, TIMESTAMP or DECIMAL(p, s)";
+            let hint =
+                "use BOOLEAN, TINYINT to BIGINT [UNSIGNED], REAL, DOUBLE, VARCHAR, DATE, TIMESTAMP or DECIMAL(p, s)";
             return Err(Error::unsupported(OP, format!("the type {other}"), hint));
         }
     })
