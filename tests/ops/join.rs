@@ -89,7 +89,7 @@ proptest! {
 #[test]
 fn names_that_clash_get_a_suffix_and_left_columns_are_nullable() {
     let left = table(&[(Some(1), Some(1))], &[DataType::Int64, DataType::Utf8], "row");
-    let join = HashJoin::build(&[left.clone()], &["a"], &left.schema(), JoinType::Left).expect("builds");
+    let join = HashJoin::build(std::slice::from_ref(&left), &["a"], &left.schema(), JoinType::Left).expect("builds");
     let names: Vec<&str> = join.schema().fields().iter().map(|f| f.name().as_str()).collect();
     assert_eq!(names, ["a", "b", "row", "b_right", "row_right"]);
     assert!(join.schema().field(4).is_nullable());
@@ -104,13 +104,16 @@ fn mistakes_name_the_column() {
         assert!(matches!(error, Error::InvalidInput { .. }));
         error.to_string()
     };
-    assert_eq!(message(&["c"], &[left.clone()]), "join: column 'c': not in the left table; there are: a, b, row");
+    assert_eq!(
+        message(&["c"], std::slice::from_ref(&left)),
+        "join: column 'c': not in the left table; there are: a, b, row"
+    );
     let texts =
         RecordBatch::try_from_iter([("a", Arc::new(StringArray::from(vec!["1"])) as ArrayRef)]).expect("a batch");
     assert!(message(&["a"], &[texts]).contains("the key is Int64 on the left and Utf8"));
     let floats =
         RecordBatch::try_from_iter([("a", Arc::new(Float64Array::from(vec![1.0])) as ArrayRef)]).expect("a batch");
     assert!(message(&["a"], &[floats]).contains("the key is Int64 on the left and Float64"));
-    assert!(message(&[], &[left.clone()]).contains("no key columns"));
+    assert!(message(&[], std::slice::from_ref(&left)).contains("no key columns"));
     assert!(message(&["a"], &[]).contains("no batches"));
 }

@@ -265,9 +265,9 @@ fn scatter(part: &BooleanArray, at: &BooleanBuffer) -> BooleanArray {
 fn in_set(input: &ArrayRef, set: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     let (input, set) = (canonical_floats(input)?, canonical_floats(set)?);
     let converter = RowConverter::new(vec![SortField::new(input.data_type().clone())])?;
-    let set_rows = converter.convert_columns(&[set.clone()])?;
+    let set_rows = converter.convert_columns(std::slice::from_ref(&set))?;
     let members: HashSet<&[u8]> = (0..set.len()).filter(|i| set.is_valid(*i)).map(|i| set_rows.row(i).data()).collect();
-    let rows = converter.convert_columns(&[input.clone()])?;
+    let rows = converter.convert_columns(std::slice::from_ref(&input))?;
     let miss = (set.null_count() == 0).then_some(false);
     let found = (0..input.len()).map(|i| match input.is_valid(i) {
         false => None,
