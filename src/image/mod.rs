@@ -1,6 +1,7 @@
 //! Images: decode, resize, normalise.
 
 mod interpolation;
+pub mod jpeg_decode;
 mod normalize;
 mod preprocess;
 mod resize;
