@@ -1,5 +1,6 @@
 //! Tests of `warpline::image`, a module per file of it.
 
+mod jpeg_decode;
 mod normalize;
 mod oracle;
 mod preprocess;

@@ -108,7 +108,8 @@ impl<'a> Bits<'a> {
                 let count = (64 - self.left) / 8;
                 let rest = if count == 8 { 0 } else { u64::MAX >> (8 * count) };
                 if !has_ff(bytes & !rest) {
-                    self.buffer = if count == 8 { bytes } else { self.buffer << (8 * count) | bytes >> (64 - 8 * count) };
+                    self.buffer =
+                        if count == 8 { bytes } else { self.buffer << (8 * count) | bytes >> (64 - 8 * count) };
                     self.pos += count as usize;
                     self.left += 8 * count;
                     return Ok(());

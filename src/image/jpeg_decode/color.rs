@@ -38,9 +38,9 @@ pub(crate) fn convert_row(model: ColorModel, rows: &[&[u8]], out: &mut [u8]) {
 #[inline(always)]
 fn ycc(y: u8, cb: u8, cr: u8) -> [u8; 3] {
     let (y, cb, cr) = (i32::from(y), i32::from(cb) - 128, i32::from(cr) - 128);
-    let r = y + (91_881 * cr + 32_768 >> 16);
-    let g = y + (-22_554 * cb - 46_802 * cr + 32_768 >> 16);
-    let b = y + (116_130 * cb + 32_768 >> 16);
+    let r = y + ((91_881 * cr + 32_768) >> 16);
+    let g = y + ((-22_554 * cb - 46_802 * cr + 32_768) >> 16);
+    let b = y + ((116_130 * cb + 32_768) >> 16);
     [r, g, b].map(|sample| sample.clamp(0, 255) as u8)
 }
 
@@ -49,6 +49,6 @@ fn ycc(y: u8, cb: u8, cr: u8) -> [u8; 3] {
 #[inline(always)]
 fn under_black(ink: u8, black: u8) -> u8 {
     let product = u32::from(ink) * u32::from(black) + 128;
-    let product = (product >> 8) + product >> 8;
+    let product = ((product >> 8) + product) >> 8;
     (i32::from(black) - product as i32).clamp(0, 255) as u8
 }

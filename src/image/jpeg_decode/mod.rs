@@ -53,6 +53,7 @@ pub struct DecodeOptions {
     /// What to do with files that break the format.
     pub corrupt: Corrupt,
     /// Turn images upright by their EXIF (else XMP) orientation, as `PIL.ImageOps.exif_transpose`. Off by default.
+    /// EXIF that cannot be read counts as none; `exif_transpose` raises there.
     pub exif_orientation: bool,
     /// Images of more pixels are refused before anything is allocated; 178,956,970 by default, as in Pillow.
     pub max_pixels: u64,

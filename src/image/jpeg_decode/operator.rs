@@ -1,19 +1,14 @@
 //! The operator: a column of encoded images to a column of RGB images.
 
-use std::sync::Arc;
-
-use arrow::array::{
-    Array, ArrayRef, BinaryViewArray, LargeBinaryArray, StructArray, UInt32Array, cast::AsArray, types::BinaryType,
-    types::LargeBinaryType,
-};
-use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
-use arrow::datatypes::{DataType, Field, Fields};
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::{BinaryType, DataType, LargeBinaryType};
 use rayon::prelude::*;
 
 use super::{DecodeCode, DecodeError, DecodeOptions, RgbImage, decode};
 use crate::column::{Column, Placement};
 use crate::device::ExecCtx;
 use crate::error::{Error, Result};
+use crate::image::ImagesBuilder;
 
 const OP: &str = "jpeg_decode";
 
@@ -79,51 +74,25 @@ fn encoded_rows(array: &ArrayRef) -> Result<Vec<Option<&[u8]>>> {
     match array.data_type() {
         DataType::Binary => Ok(array.as_bytes::<BinaryType>().iter().collect()),
         DataType::LargeBinary => Ok(array.as_bytes::<LargeBinaryType>().iter().collect()),
-        DataType::BinaryView => {
-            let view: &BinaryViewArray = array.as_binary_view();
-            Ok(view.iter().collect())
-        }
+        DataType::BinaryView => Ok(array.as_binary_view().iter().collect()),
         other => Err(Error::invalid(OP, format!("images must be Binary, LargeBinary or BinaryView, not {other}"))),
     }
 }
 
 /// Builds the image column; pixels are released as they are copied.
 fn assemble(results: Vec<Option<std::result::Result<RgbImage, DecodeError>>>) -> Result<Decoded> {
-    let rows = results.len();
     let bytes = results.iter().flatten().flatten().map(|image| image.data.len()).sum();
-    let mut data = Vec::with_capacity(bytes);
-    let mut offsets = Vec::with_capacity(rows + 1);
-    let (mut widths, mut heights, mut valid) = (Vec::with_capacity(rows), Vec::with_capacity(rows), Vec::new());
+    let mut images = ImagesBuilder::with_capacity(results.len(), bytes);
     let mut errors = Vec::new();
-    offsets.push(0i64);
     for (row, result) in results.into_iter().enumerate() {
-        let image = match result {
-            Some(Ok(image)) => Some(image),
+        match result {
+            Some(Ok(image)) => images.push(image.width, image.height, &image.data)?,
             Some(Err(DecodeError { code, message })) => {
                 errors.push(RowError { row, code, message });
-                None
+                images.push_null();
             }
-            None => None,
-        };
-        valid.push(image.is_some());
-        let RgbImage { width, height, data: pixels } = image.unwrap_or(RgbImage { width: 0, height: 0, data: vec![] });
-        widths.push(width);
-        heights.push(height);
-        data.extend_from_slice(&pixels);
-        offsets.push(data.len() as i64);
+            None => images.push_null(),
+        }
     }
-    let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-    let children: Vec<ArrayRef> = vec![
-        Arc::new(LargeBinaryArray::new(offsets, Buffer::from_vec(data), None)),
-        Arc::new(UInt32Array::from(widths)),
-        Arc::new(UInt32Array::from(heights)),
-    ];
-    let fields = Fields::from(vec![
-        Field::new("data", DataType::LargeBinary, false),
-        Field::new("width", DataType::UInt32, false),
-        Field::new("height", DataType::UInt32, false),
-    ]);
-    let nulls = valid.contains(&false).then(|| NullBuffer::from(valid));
-    let images = StructArray::try_new(fields, children, nulls).map_err(|e| Error::arrow(OP, e))?;
-    Ok(Decoded { images: Column::from_array(Arc::new(images)), errors })
+    Ok(Decoded { images: images.finish()?.into_column(), errors })
 }

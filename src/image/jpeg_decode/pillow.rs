@@ -127,19 +127,13 @@ fn frame<'a>(segment: &'a [u8], walk: &mut Walk, icc: &mut Vec<&'a [u8]>) -> Res
 fn quantization(mut segment: &[u8]) -> Result<(), DecodeError> {
     while let Some(&first) = segment.first() {
         let length = if first >> 4 == 0 { 65 } else { 129 };
-        segment =
-            segment.get(length..).ok_or_else(|| DecodeError::corrupt("quantization table of a wrong length"))?;
+        segment = segment.get(length..).ok_or_else(|| DecodeError::corrupt("quantization table of a wrong length"))?;
     }
     Ok(())
 }
 
 /// Pillow's `APP`: fields that it reads without a guard make a short segment fatal.
-fn application<'a>(
-    marker: u8,
-    segment: &'a [u8],
-    walk: &mut Walk,
-    icc: &mut Vec<&'a [u8]>,
-) -> Result<(), DecodeError> {
+fn application<'a>(marker: u8, segment: &'a [u8], walk: &mut Walk, icc: &mut Vec<&'a [u8]>) -> Result<(), DecodeError> {
     const XMP: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
     let short = |what: &str| Err(DecodeError::corrupt(format!("short {what} segment")));
     match marker {

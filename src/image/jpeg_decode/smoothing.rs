@@ -109,9 +109,8 @@ impl Smoother<'_> {
     fn block(&self, rows: [usize; 5], column: usize) -> Block {
         let stored = |row: usize, column: usize| &self.coefficients.blocks[row * self.coefficients.stride + column];
         let last = self.component.blocks_x - 1;
-        let dc: Weights = rows.map(|row| {
-            std::array::from_fn(|i| i32::from(stored(row, (column + i).saturating_sub(2).min(last))[0]))
-        });
+        let dc: Weights = rows
+            .map(|row| std::array::from_fn(|i| i32::from(stored(row, (column + i).saturating_sub(2).min(last))[0])));
         let mut block = *stored(rows[2], column);
         let dc_only = self.bits[1..SAVED].iter().all(|&b| b == -1);
         let weights: &[Weights] = if dc_only { &DC_ONLY } else { &WITH_AC };

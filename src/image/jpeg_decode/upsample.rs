@@ -89,14 +89,14 @@ fn fancy_2x1<'a>(line: &[u8], row: &'a mut Vec<u8>) -> &'a [u8] {
     row.resize(n * 2, 0);
     let wide = |i: usize| u16::from(line[i]);
     row[0] = line[0];
-    row[1] = (wide(0) * 3 + wide(1) + 2 >> 2) as u8;
+    row[1] = ((wide(0) * 3 + wide(1) + 2) >> 2) as u8;
     for (window, out) in line.windows(3).zip(row[2..].chunks_exact_mut(2)) {
         let near = u16::from(window[1]) * 3;
-        let left = near + u16::from(window[0]) + 1 >> 2;
-        let right = near + u16::from(window[2]) + 2 >> 2;
+        let left = (near + u16::from(window[0]) + 1) >> 2;
+        let right = (near + u16::from(window[2]) + 2) >> 2;
         out.copy_from_slice(&(left | right << 8).to_le_bytes());
     }
-    row[n * 2 - 2] = (wide(n - 1) * 3 + wide(n - 2) + 1 >> 2) as u8;
+    row[n * 2 - 2] = ((wide(n - 1) * 3 + wide(n - 2) + 1) >> 2) as u8;
     row[n * 2 - 1] = line[n - 1];
     row
 }
@@ -104,7 +104,7 @@ fn fancy_2x1<'a>(line: &[u8], row: &'a mut Vec<u8>) -> &'a [u8] {
 fn fancy_1x2<'a>(near: &[u8], far: &[u8], bias: u16, row: &'a mut Vec<u8>) -> &'a [u8] {
     row.resize(near.len(), 0);
     for ((out, &near), &far) in row.iter_mut().zip(near).zip(far) {
-        *out = (u16::from(near) * 3 + u16::from(far) + bias >> 2) as u8;
+        *out = ((u16::from(near) * 3 + u16::from(far) + bias) >> 2) as u8;
     }
     row
 }
@@ -118,15 +118,15 @@ fn fancy_2x2<'a>(near: &[u8], far: &[u8], scratch: &'a mut Scratch) -> &'a [u8] 
     for ((sum, &near), &far) in sums.iter_mut().zip(near).zip(far) {
         *sum = u16::from(near) * 3 + u16::from(far);
     }
-    row[0] = (sums[0] * 4 + 8 >> 4) as u8;
-    row[1] = (sums[0] * 3 + sums[1] + 7 >> 4) as u8;
+    row[0] = ((sums[0] * 4 + 8) >> 4) as u8;
+    row[1] = ((sums[0] * 3 + sums[1] + 7) >> 4) as u8;
     for (window, out) in sums.windows(3).zip(row[2..].chunks_exact_mut(2)) {
         let middle = window[1] * 3;
-        let left = middle + window[0] + 8 >> 4;
-        let right = middle + window[2] + 7 >> 4;
+        let left = (middle + window[0] + 8) >> 4;
+        let right = (middle + window[2] + 7) >> 4;
         out.copy_from_slice(&(left | right << 8).to_le_bytes());
     }
-    row[n * 2 - 2] = (sums[n - 1] * 3 + sums[n - 2] + 8 >> 4) as u8;
-    row[n * 2 - 1] = (sums[n - 1] * 4 + 7 >> 4) as u8;
+    row[n * 2 - 2] = ((sums[n - 1] * 3 + sums[n - 2] + 8) >> 4) as u8;
+    row[n * 2 - 1] = ((sums[n - 1] * 4 + 7) >> 4) as u8;
     row
 }

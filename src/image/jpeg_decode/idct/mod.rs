@@ -44,7 +44,7 @@ pub(crate) fn inverse(block: &Block, multipliers: &Block, last: usize, plane: &m
 /// The one sample of a block that has only a DC coefficient.
 fn flat(coefficient: i16, multiplier: i16) -> u8 {
     let dc = coefficient.wrapping_mul(multiplier).wrapping_shl(2);
-    ((i32::from(dc) + 16 >> 5).clamp(-128, 127) + 128) as u8
+    (((i32::from(dc) + 16) >> 5).clamp(-128, 127) + 128) as u8
 }
 
 fn fill(plane: &mut [u8], at: usize, stride: usize, sample: u8) {

@@ -1,7 +1,7 @@
 //! The transform in plain integers, lane by lane; the definition that the others are tested against.
 
-use super::constants::*;
 use super::super::sequential::Block;
+use super::constants::*;
 
 pub(super) fn inverse(block: &Block, multipliers: &Block, plane: &mut [u8], at: usize, stride: usize) {
     let mut rows = [[0i16; 8]; 8];
@@ -57,5 +57,5 @@ fn pass<const SHIFT: u32>(v: [[i16; 8]; 8]) -> [[i16; 8]; 8] {
 
 /// Rounds half up and saturates to 16 bits.
 fn descale<const SHIFT: u32>(x: i32) -> i16 {
-    (x + (1 << (SHIFT - 1)) >> SHIFT).clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16
+    ((x + (1 << (SHIFT - 1))) >> SHIFT).clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16
 }
