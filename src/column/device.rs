@@ -144,6 +144,11 @@ impl DeviceColumn {
         Placement::Cuda(self.ctx.info().ordinal)
     }
 
+    /// The context that made the column, for operators that read some of it on the host.
+    pub(crate) fn ctx(&self) -> &CudaCtx {
+        &self.ctx
+    }
+
     /// The validity bitmap, least significant bit first; `None` when no row is null.
     pub fn validity(&self) -> Option<&DeviceBuffer> {
         self.validity.as_ref()

@@ -151,6 +151,16 @@ impl Table {
             DType::U8 => Table::U8(Box::new([std::array::from_fn(|byte| byte as u8); 3])),
         })
     }
+
+    /// The values' bytes, little-endian, channel by channel.
+    pub fn bytes(&self) -> Vec<u8> {
+        match self {
+            Table::F32(table) => table.iter().flatten().flat_map(|v| v.to_le_bytes()).collect(),
+            Table::F16(table) => table.iter().flatten().flat_map(|v| v.to_le_bytes()).collect(),
+            Table::BF16(table) => table.iter().flatten().flat_map(|v| v.to_le_bytes()).collect(),
+            Table::U8(table) => table.iter().flatten().copied().collect(),
+        }
+    }
 }
 
 /// Turns images of one size into a tensor column: [`preprocess`] without resize and crop.

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, LargeBinaryArray, StructArray, UInt32Array};
-use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, Fields, UInt32Type};
 
-use crate::column::{Column, Placement};
+use crate::column::{Column, DeviceColumn, Placement};
+use crate::device::{CudaCtx, DeviceBuffer, ExecCtx};
 use crate::error::{Error, Result};
 
 const OP: &str = "images";
@@ -57,13 +58,20 @@ impl Images {
         DataType::Struct(fields())
     }
 
-    /// Reads a host column of the image type; every valid row must have 3 x width x height bytes.
+    /// Reads a column of the image type; every valid row must have 3 x width x height bytes.
     ///
-    /// Cost: one pass over the sizes, none over the pixels. No copy.
+    /// Cost: one pass over the sizes, none over the pixels. No copy of a host column.
+    ///
+    /// # Synchronization
+    /// A column on a device: sizes, offsets and validity are copied to the host, which waits for them.
     pub fn try_new(column: Column) -> Result<Self> {
         if *column.data_type() != Images::data_type() {
             let why = format!("type {} is not the image type {}", column.data_type(), Images::data_type());
             return Err(Error::invalid(OP, why));
+        }
+        if let Some(device) = column.as_device() {
+            let rows = device_rows(device)?;
+            return Ok(Images { column, rows, host: None });
         }
         let array = column.to_array()?;
         let array = array.as_struct();
@@ -148,6 +156,67 @@ impl Images {
         self.host.as_ref()?.as_slice().get(place.offset..place.offset + place.nbytes())
     }
 
+    /// The images where `ctx` runs: themselves when they are there already, otherwise a copy.
+    ///
+    /// # Synchronization
+    /// A copy to the host waits for the device; a copy to a device is queued.
+    pub fn to(&self, ctx: &ExecCtx) -> Result<Images> {
+        if self.placement() == ctx.placement() {
+            return Ok(self.clone());
+        }
+        let column = self.column.to(ctx)?;
+        match column.placement() {
+            Placement::Host => Images::try_new(column),
+            Placement::Cuda(_) => {
+                // An upload begins at the first row's first byte.
+                let first = match self.host {
+                    Some(_) => self.column.to_array()?.as_struct().column(0).as_binary::<i64>().value_offsets()[0],
+                    None => 0,
+                };
+                let rebase = |row: ImageRow| ImageRow { offset: row.offset - first as usize, ..row };
+                let rows = self.rows.iter().map(|row| row.map(rebase)).collect();
+                Ok(Images { column, rows, host: None })
+            }
+        }
+    }
+
+    /// Images over pixels on a device: row by row from the offsets, one more than rows, sizes known to the host.
+    pub(crate) fn on_device(
+        cuda: &CudaCtx,
+        pixels: DeviceBuffer,
+        offsets: &[i64],
+        sizes: &[Option<(u32, u32)>],
+        validity: Option<DeviceBuffer>,
+    ) -> Result<Self> {
+        let side = |pick: fn((u32, u32)) -> u32| {
+            let values: Vec<u32> = sizes.iter().map(|size| size.map_or(0, pick)).collect();
+            DeviceColumn::fixed(cuda, DataType::UInt32, sizes.len(), None, cuda.upload_slice(OP, &values)?)
+        };
+        let offset_buffer = cuda.upload_slice(OP, offsets)?;
+        let buffers = vec![offset_buffer, pixels];
+        let data = DeviceColumn::from_parts(cuda, DataType::LargeBinary, sizes.len(), None, buffers, vec![])?;
+        let children = vec![data, side(|s| s.0)?, side(|s| s.1)?];
+        let column = DeviceColumn::from_parts(cuda, Images::data_type(), sizes.len(), validity, vec![], children)?;
+        let rows = sizes
+            .iter()
+            .zip(offsets)
+            .map(|(size, &offset)| size.map(|(width, height)| ImageRow { offset: offset as usize, width, height }));
+        Ok(Images { rows: rows.collect(), column: column.into(), host: None })
+    }
+
+    /// The pixels of all rows on the device.
+    pub(crate) fn device_pixels(&self, op: &'static str) -> Result<&DeviceBuffer> {
+        let device = self.column.as_device().and_then(|column| column.children().first());
+        device
+            .and_then(|data| data.buffers().get(1))
+            .ok_or_else(|| Error::Internal { op, why: "images on a device without pixels".into() })
+    }
+
+    /// The validity bitmap on the device, where a row may be null.
+    pub(crate) fn device_validity(&self) -> Option<DeviceBuffer> {
+        self.column.as_device().and_then(|column| column.validity().cloned())
+    }
+
     /// The Arrow column.
     pub fn column(&self) -> &Column {
         &self.column
@@ -190,6 +259,32 @@ impl ImagesBuilder {
     pub fn finish(self) -> Result<Images> {
         Images::from_pixels(self.data, &self.sizes)
     }
+}
+
+/// Rows of a column on a device; the pixels stay there.
+fn device_rows(column: &DeviceColumn) -> Result<Arc<[Option<ImageRow>]>> {
+    let [data, widths, heights] = column.children() else {
+        return Err(Error::Internal { op: OP, why: "an image column has three children".into() });
+    };
+    let rows = column.len();
+    let download = |buffer: &DeviceBuffer| column.ctx().download(OP, buffer);
+    let valid = column.validity().map(|bits| Ok(BooleanBuffer::new(download(bits)?, 0, rows))).transpose()?;
+    let offsets = ScalarBuffer::<i64>::new(download(&data.buffers()[0])?, 0, rows + 1);
+    let widths = ScalarBuffer::<u32>::new(download(&widths.buffers()[0])?, 0, rows);
+    let heights = ScalarBuffer::<u32>::new(download(&heights.buffers()[0])?, 0, rows);
+    (0..rows)
+        .map(|i| {
+            if valid.as_ref().is_some_and(|valid| !valid.value(i)) {
+                return Ok(None);
+            }
+            let row = ImageRow { offset: offsets[i] as usize, width: widths[i], height: heights[i] };
+            check_row(i, &row, (offsets[i + 1] - offsets[i]) as u128)?;
+            if offsets[i] < 0 || offsets[i + 1] as usize > data.buffers()[1].len() {
+                return Err(Error::invalid(OP, format!("row {i} lies outside the pixels")));
+            }
+            Ok(Some(row))
+        })
+        .collect()
 }
 
 fn fields() -> Fields {

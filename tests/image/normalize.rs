@@ -3,7 +3,8 @@
 use warpline::Error;
 use warpline::image::{DType, Images, Interpolation, Layout, Normalize, Preprocess, Resize, normalize};
 
-use super::oracle::{contexts, one, pattern};
+use super::oracle::{one, pattern};
+use crate::common::contexts;
 
 #[test]
 fn names_round_trip() {
@@ -36,7 +37,9 @@ fn options_serialise_as_their_names() {
 #[test]
 fn needs_one_size() {
     for ctx in contexts() {
-        let run = |images: &Images| normalize(&ctx, images, &Normalize::NONE, DType::F32, Layout::Nchw);
+        let run = |images: &Images| {
+            normalize(&ctx, &images.to(&ctx).expect("a copy"), &Normalize::NONE, DType::F32, Layout::Nchw)
+        };
         assert_eq!(run(&one(4, 3, "noise")).expect("one image").spec.shape(), [3, 3, 4]);
         let mut pixels = pattern(4, 3, "noise");
         pixels.extend(pattern(3, 4, "noise"));
@@ -50,7 +53,8 @@ fn needs_one_size() {
 #[test]
 fn bytes_stay_raw() {
     for ctx in contexts() {
-        let refused = normalize(&ctx, &one(2, 2, "noise"), &Normalize::CLIP, DType::U8, Layout::Nchw);
+        let images = one(2, 2, "noise").to(&ctx).expect("a copy");
+        let refused = normalize(&ctx, &images, &Normalize::CLIP, DType::U8, Layout::Nchw);
         assert!(matches!(refused, Err(Error::Unsupported { .. })));
     }
 }

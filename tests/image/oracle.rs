@@ -6,12 +6,6 @@ use std::process::{Command, Stdio};
 
 use sha2::{Digest, Sha256};
 use warpline::image::{Crop, Images, Resize, Target};
-use warpline::{ExecCtx, Placement};
-
-/// Where these tests run: the host, until the image kernels are wired to columns on a device.
-pub fn contexts() -> Vec<ExecCtx> {
-    crate::common::contexts().into_iter().filter(|ctx| ctx.placement() == Placement::Host).collect()
-}
 
 /// The pattern that the scripts make: SplitMix64 of the byte's index, top byte.
 pub fn pattern(width: u32, height: u32, kind: &str) -> Vec<u8> {

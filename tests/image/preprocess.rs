@@ -5,10 +5,13 @@ use warpline::arrow;
 use warpline::image::{DType, Images, ImagesBuilder, Layout, Normalize, Preprocess, Resize, Tensors, preprocess};
 use warpline::{Error, ExecCtx};
 
-use super::oracle::{contexts, live, parse_case, pattern, sha256};
+use super::oracle::{live, parse_case, pattern, sha256};
+use crate::common::contexts;
 
 fn run(ctx: &ExecCtx, images: &Images, what: &Preprocess) -> Tensors {
-    preprocess(ctx, images, what).expect("a tensor column")
+    let images = images.to(ctx).expect("a copy");
+    let tensors = preprocess(ctx, &images, what).expect("a tensor column");
+    Tensors { column: tensors.column.to_host().expect("a copy"), spec: tensors.spec }
 }
 
 /// The elements of all rows as bytes, in memory order.

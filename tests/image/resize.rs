@@ -6,7 +6,8 @@ use proptest::test_runner::TestRunner;
 use warpline::image::{Images, ImagesBuilder, Interpolation, Resize, resize};
 use warpline::{Error, ExecCtx};
 
-use super::oracle::{contexts, live, one, parse_case, pattern, sha256};
+use super::oracle::{live, one, parse_case, pattern, sha256};
+use crate::common::contexts;
 
 /// Checks one line of answers: a case, then the result's width, height and digest.
 fn check(ctx: &ExecCtx, line: &str) {
@@ -20,7 +21,12 @@ fn check(ctx: &ExecCtx, line: &str) {
 }
 
 fn run(ctx: &ExecCtx, images: &Images, how: &Resize) -> Images {
-    resize(ctx, images, how).expect("a resize")
+    let images = images.to(ctx).expect("a copy");
+    resize(ctx, &images, how).expect("a resize").to(&host()).expect("a copy")
+}
+
+fn host() -> ExecCtx {
+    ExecCtx::host(1).expect("a host context")
 }
 
 #[test]
@@ -101,7 +107,7 @@ fn no_rows_and_only_nulls() {
 #[test]
 fn refuses_what_it_cannot_do() {
     for ctx in contexts() {
-        let images = one(1, 1000, "noise");
+        let images = one(1, 1000, "noise").to(&ctx).expect("a copy");
         for how in [Resize::shorter(0), Resize::exact(3, 0), Resize::keep().crop_to(0, 1)] {
             assert!(matches!(resize(&ctx, &images, &how), Err(Error::InvalidInput { .. })), "{how:?}");
         }

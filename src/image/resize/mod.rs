@@ -1,5 +1,6 @@
 //! Resize, centre crop and pad, equal to Pillow 12 and torchvision byte for byte.
 
+pub(crate) mod cuda;
 mod host;
 pub(crate) mod plan;
 pub(crate) mod table;
@@ -145,5 +146,8 @@ pub fn resize(ctx: &ExecCtx, images: &Images, resize: &Resize) -> Result<Images>
     resize.check(OP)?;
     ctx.expect(OP, images.placement())?;
     let plan = BatchPlan::new(OP, images, resize)?;
-    ctx.pool().install(|| host::resize(images, &plan))
+    match ctx.as_cuda() {
+        Some(cuda) => cuda::resize(cuda, images, &plan),
+        None => ctx.pool().install(|| host::resize(images, &plan)),
+    }
 }

@@ -13,6 +13,9 @@ use crate::image::{Images, Interpolation};
 /// Pillow's limit on the pixels of an image (`MAX_IMAGE_PIXELS`), here on what one resize may produce.
 pub const MAX_PIXELS: u64 = 178_956_970;
 
+/// Longest side of a source image: Pillow keeps the source box in single precision, exact up to here.
+const MAX_SIDE: u32 = 1 << 24;
+
 /// One axis of one image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Axis {
@@ -92,6 +95,14 @@ impl BatchPlan {
         Ok(plan)
     }
 
+    /// Whether every image comes out as it went in.
+    pub fn keeps_pixels(&self) -> bool {
+        self.images.iter().flatten().all(|image| {
+            let size = (image.source.width, image.source.height);
+            image.x.table.is_none() && image.y.table.is_none() && !image.is_padded() && image.canvas() == size
+        })
+    }
+
     /// Makes tables and axes relative to the first source pixel that the table reads.
     fn narrow(&mut self, tables: &mut [AxisTable]) {
         let ranges: Vec<(u32, u32)> = tables.iter().map(AxisTable::source_range).collect();
@@ -127,6 +138,9 @@ impl Keys {
 
 fn plan_image(image: ImageRow, resize: &Resize, keys: &mut Keys) -> std::result::Result<ImagePlan, String> {
     let (width, height) = (image.width, image.height);
+    if width.max(height) > MAX_SIDE {
+        return Err(format!("{width} x {height} pixels: the longest side is more than {MAX_SIDE} pixels"));
+    }
     let (out_w, out_h) = resized(width, height, resize.target)?;
     let crop = resize.crop.unwrap_or(Crop { width: out_w, height: out_h });
     let mut axis = |source, resized, canvas| plan_axis(source, resized, canvas, resize.interpolation, keys);

@@ -59,8 +59,7 @@ impl AxisTable {
     }
 
     fn filtered(key: &TableKey, support: f64) -> Self {
-        // Pillow keeps the source box in single precision, which matters above 2^24 pixels only.
-        let scale = f64::from(key.in_len as f32) / f64::from(key.out_len);
+        let scale = f64::from(key.in_len) / f64::from(key.out_len);
         let filter_scale = scale.max(1.0);
         let support = support * filter_scale;
         let inverse = 1.0 / filter_scale;
@@ -87,7 +86,7 @@ impl AxisTable {
     /// Nearest as one tap of weight 1. The position is a running sum, as in Pillow: past the first pixels it is not
     /// equal to a product. A pixel that rounding puts off the image has no tap and comes out black.
     fn nearest(key: &TableKey) -> Self {
-        let step = f64::from(key.in_len as f32) / f64::from(key.out_len);
+        let step = f64::from(key.in_len) / f64::from(key.out_len);
         let mut position = step * 0.5;
         for _ in 0..key.first {
             position += step;

@@ -1,19 +1,15 @@
 //! Resize, crop, normalise, layout and cast in one operator: images of any sizes to a fixed-shape tensor column.
 
-use std::sync::Arc;
+mod cuda;
+mod host;
 
-use arrow::array::{ArrayRef, FixedSizeListArray, PrimitiveArray};
-use arrow::buffer::NullBuffer;
-use arrow::datatypes::{ArrowPrimitiveType, DataType, Field, Float16Type, Float32Type, UInt8Type, UInt16Type};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::column::Column;
 use crate::device::ExecCtx;
 use crate::error::{Error, Result};
 use crate::image::normalize::Table;
-use crate::image::resize::plan::{BatchPlan, ImagePlan};
-use crate::image::resize::resample;
+use crate::image::resize::plan::BatchPlan;
 use crate::image::{DType, Images, Layout, Normalize, Resize, TensorSpec};
 
 const OP: &str = "preprocess";
@@ -88,12 +84,10 @@ pub fn preprocess(ctx: &ExecCtx, images: &Images, what: &Preprocess) -> Result<T
     let plan = BatchPlan::new(OP, images, &what.resize)?;
     let (width, height) = common_size(&plan, &what.resize)?;
     let spec = TensorSpec::new(width, height, what.dtype, what.layout)?;
-    let column = ctx.pool().install(|| match &table {
-        Table::F32(table) => host::<Float32Type>(images, &plan, &spec, table),
-        Table::F16(table) => host::<Float16Type>(images, &plan, &spec, table),
-        Table::BF16(table) => host::<UInt16Type>(images, &plan, &spec, table),
-        Table::U8(table) => host::<UInt8Type>(images, &plan, &spec, table),
-    })?;
+    let column = match ctx.as_cuda() {
+        Some(cuda) => cuda::preprocess(cuda, images, &plan, &spec, &table)?,
+        None => ctx.pool().install(|| host::preprocess(images, &plan, &spec, &table))?,
+    };
     Ok(Tensors { column, spec })
 }
 
@@ -109,80 +103,6 @@ fn common_size(plan: &BatchPlan, resize: &Resize) -> Result<(u32, u32)> {
         Some((row, (w, h))) => {
             let why = format!("{w} x {h} pixels, other rows are {} x {}: give a crop or an exact size", size.0, size.1);
             Err(Error::InvalidInput { op: OP, column: None, row: Some(row as u64), why })
-        }
-    }
-}
-
-fn host<T: ArrowPrimitiveType>(
-    images: &Images,
-    plan: &BatchPlan,
-    spec: &TensorSpec,
-    table: &[[T::Native; 256]; 3],
-) -> Result<Column>
-where
-    T::Native: Send + Sync,
-{
-    let elements = spec.elements();
-    let mut values = vec![T::Native::default(); elements * plan.images.len()];
-    let rows = values.par_chunks_mut(elements).zip(&plan.images).enumerate();
-    rows.try_for_each(|(row, (out, image))| {
-        let Some(image) = image else { return Ok(()) };
-        let pixels = images
-            .pixels(row)
-            .ok_or_else(|| Error::Internal { op: OP, why: format!("row {row} has a plan but no pixels") })?;
-        if image.is_padded() {
-            fill_black(out, table, spec.layout);
-        }
-        write(image, &resample(pixels, image, &plan.tables), table, spec.layout, out);
-        Ok::<_, Error>(())
-    })?;
-    let nulls = NullBuffer::from_iter(plan.images.iter().map(Option::is_some));
-    let nulls = Some(nulls).filter(|n| n.null_count() > 0);
-    let values: ArrayRef = Arc::new(PrimitiveArray::<T>::new(values.into(), None));
-    let DataType::FixedSizeList(item, _) = spec.data_type() else {
-        return Err(Error::Internal { op: OP, why: "a tensor is a fixed-size list".into() });
-    };
-    let item: Arc<Field> = item;
-    let list = FixedSizeListArray::try_new(item, elements as i32, values, nulls).map_err(|e| Error::arrow(OP, e))?;
-    Ok(Column::from_array(Arc::new(list)))
-}
-
-/// Padding is black before it is normalised.
-fn fill_black<V: Copy>(out: &mut [V], table: &[[V; 256]; 3], layout: Layout) {
-    match layout {
-        Layout::Nchw => {
-            let plane = out.len() / 3;
-            out.chunks_exact_mut(plane).zip(table).for_each(|(plane, table)| plane.fill(table[0]));
-        }
-        Layout::Nhwc => {
-            let black = [table[0][0], table[1][0], table[2][0]];
-            out.chunks_exact_mut(3).for_each(|pixel| pixel.copy_from_slice(&black));
-        }
-    }
-}
-
-/// Looks every covered byte up and writes it to its place in the tensor.
-fn write<V: Copy>(plan: &ImagePlan, covered: &[u8], table: &[[V; 256]; 3], layout: Layout, out: &mut [V]) {
-    let (width, height) = (plan.x.canvas as usize, plan.y.canvas as usize);
-    let (left, len) = (plan.x.canvas_start as usize, plan.x.canvas_len as usize);
-    for (y, row) in covered.chunks_exact(3 * len).enumerate() {
-        let first = (plan.y.canvas_start as usize + y) * width + left;
-        match layout {
-            Layout::Nhwc => {
-                for (out, pixel) in out[3 * first..][..3 * len].chunks_exact_mut(3).zip(row.chunks_exact(3)) {
-                    for c in 0..3 {
-                        out[c] = table[c][usize::from(pixel[c])];
-                    }
-                }
-            }
-            Layout::Nchw => {
-                for (c, table) in table.iter().enumerate() {
-                    let out = &mut out[c * width * height + first..][..len];
-                    for (out, pixel) in out.iter_mut().zip(row.chunks_exact(3)) {
-                        *out = table[usize::from(pixel[c])];
-                    }
-                }
-            }
         }
     }
 }
