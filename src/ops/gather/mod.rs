@@ -1,6 +1,8 @@
 //! Rows in the order that indices ask for.
 
+pub(in crate::ops) mod cuda;
 mod host;
+pub(in crate::ops) mod table;
 
 use arrow::datatypes::DataType;
 
@@ -34,8 +36,14 @@ enum OutOfRange {
 /// `WrongDevice` when the batch or the indices are not where `ctx` runs; `Unsupported` for column types without an Arrow
 /// layout here (unions, run-end encoding, list views).
 ///
+/// # Synchronization
+/// On a device waits once to learn whether an index is out of range ([`gather_or_null`] does not), and once for each
+/// level of strings, binary and lists, to learn their sizes.
+///
 /// # Cost
-/// On the host one task per column. At least one read of the indices, and one read and one write of each value.
+/// At least one read of the indices, and one read and one write of each value. On the host a task per column. On a
+/// device one launch that turns indices into 4-byte source rows, one for all that moves by row, two more for all strings
+/// and binary, and for each list one for its child's source rows and the same again for the child.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -67,7 +75,7 @@ fn run(ctx: &ExecCtx, batch: &Batch, indices: &Column, out_of_range: OutOfRange)
     validate(ctx, batch, indices)?;
     match ctx.placement() {
         Placement::Host => host::gather(ctx, batch, indices, out_of_range),
-        Placement::Cuda(_) => Err(Error::unsupported(OP, "a device context", "use ExecCtx::host")),
+        Placement::Cuda(_) => cuda::gather(ctx, batch, indices, out_of_range),
     }
 }
 
