@@ -204,7 +204,7 @@ impl Moved {
 /// Rows of `width` bytes as the widest units that divide them and that both addresses (or-ed) are aligned to.
 fn units_of(width: usize, addresses: u64) -> (Kind, usize) {
     const KINDS: [(usize, Kind); 5] = [(16, Kind::U128), (8, Kind::U64), (4, Kind::U32), (2, Kind::U16), (1, Kind::U8)];
-    let fits = |unit: usize| width % unit == 0 && addresses % unit as u64 == 0;
+    let fits = |unit: usize| width.is_multiple_of(unit) && addresses.is_multiple_of(unit as u64);
     let (unit, kind) = KINDS.into_iter().find(|&(unit, _)| fits(unit)).unwrap_or((1, Kind::U8));
     (kind, width / unit)
 }
