@@ -1,1 +1,3 @@
-//! Judges.
+//! Judges that need C libraries, for tests and benches only: libjpeg-turbo with its SIMD code.
+//!
+//! The crate is out of the workspace's default members, because building it takes cmake and nasm.
