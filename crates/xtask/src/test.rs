@@ -25,11 +25,13 @@ pub fn run(args: &Args) -> Result<()> {
     if args.gpu {
         return workspace::run(test_command(args).env("REQUIRE_GPU", "1"));
     }
+    // Without a device the tests on it would be skipped: here that is a failure.
     let folder = emulate::build()?;
     for seed in 0..args.seeds.max(1) {
         let mut command = test_command(args);
         emulate::use_emulator(&mut command, &folder)?;
-        // A seed that the caller chose wins for the first run, so that a failure can be repeated.
+        command.env("REQUIRE_DEVICE", "1");
+        // With one run, a WARPLINE_EMULATOR_SEED that the caller set stays: that repeats a failure.
         if args.seeds > 1 {
             println!("emulator schedule {seed} of {}", args.seeds);
             command.env("WARPLINE_EMULATOR_SEED", seed.to_string());
