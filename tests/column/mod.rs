@@ -1,3 +1,4 @@
 //! Columns and batches.
 
+mod interop;
 mod roundtrip;

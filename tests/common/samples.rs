@@ -151,7 +151,7 @@ impl Maker {
         let (offsets_of_keys, bytes, _) = below.strings::<i32>();
         let keys = StringArray::new(offsets_of_keys, bytes, None);
         let values = self.child(rows).fixed(DataType::Float32, 4);
-        let fields = vec![Field::new("keys", DataType::Utf8, false), Field::new("values", DataType::Float32, true)];
+        let fields = vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Float32, true)];
         let entries = StructArray::new(Fields::from(fields), vec![Arc::new(keys), values], None);
         let field = Arc::new(Field::new("entries", entries.data_type().clone(), false));
         Arc::new(MapArray::new(field, offsets, entries, self.validity(), false))
@@ -173,9 +173,6 @@ impl Maker {
             ("f16", Float16, 2),
             ("f32", Float32, 4),
             ("date32", Date32, 4),
-            ("date64", Date64, 8),
-            ("time32", Time32(TimeUnit::Second), 4),
-            ("time64", Time64(TimeUnit::Nanosecond), 8),
             ("timestamp", Timestamp(TimeUnit::Microsecond, zone), 8),
             ("duration", Duration(TimeUnit::Millisecond), 8),
             ("months", Interval(IntervalUnit::YearMonth), 4),
@@ -187,6 +184,7 @@ impl Maker {
             columns.push((name, self.fixed(data_type, width)));
         }
         columns.extend([("f64", self.floats()), ("bool", self.bits())]);
+        columns.extend(self.times());
         columns.extend(self.decimals());
         let (offsets, bytes, nulls) = self.strings::<i32>();
         columns.push(("utf8", Arc::new(StringArray::new(offsets.clone(), bytes.clone(), nulls.clone()))));
@@ -211,6 +209,19 @@ impl Maker {
         columns.push(("empty_fixed_list", self.fixed_list(0, |items| items.fixed(Int8, 1))));
         columns.push(("map", self.map()));
         columns
+    }
+
+    /// Whole days and times of a day, which the types ask for.
+    fn times(&mut self) -> Vec<(&'static str, ArrayRef)> {
+        const DAY_NS: usize = 86_400_000_000_000;
+        let days = (0..self.rows).map(|_| self.random.below(40_000) as i64 * 86_400_000).collect();
+        let seconds = (0..self.rows).map(|_| self.random.below(86_400) as i32).collect();
+        let nanos = (0..self.rows).map(|_| self.random.below(DAY_NS) as i64).collect();
+        vec![
+            ("date64", Arc::new(Date64Array::new(days, self.validity()))),
+            ("time32", Arc::new(Time32SecondArray::new(seconds, self.validity()))),
+            ("time64", Arc::new(Time64NanosecondArray::new(nanos, self.validity()))),
+        ]
     }
 
     /// Small decimals, so that they fit their precision.

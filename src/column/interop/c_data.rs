@@ -4,13 +4,13 @@
 //! buffer once to check it, because a wrong offset from a stranger must not become a wild read here.
 
 use arrow::array::ffi_stream::{ArrowArrayStreamReader, FFI_ArrowArrayStream};
-use arrow::array::{Array, RecordBatch, RecordBatchIterator, RecordBatchReader, StructArray, make_array};
+use arrow::array::{Array, ArrayData, ArrayRef, RecordBatchIterator, RecordBatchReader, StructArray, make_array};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ffi::{FFI_ArrowArray, FFI_ArrowSchema, from_ffi};
 
 use crate::column::layout::Layout;
-use crate::column::{Batch, Column};
+use crate::column::{Batch, Column, Placement};
 use crate::error::{Error, Result};
 
 /// Exports a host column with its field (name, nullability, metadata). Copies nothing.
@@ -86,9 +86,7 @@ pub unsafe fn import_column(array: FFI_ArrowArray, schema: &FFI_ArrowSchema) -> 
     let field = Field::try_from(schema).map_err(|e| Error::arrow(OP, e))?;
     Layout::check(field.data_type())?;
     // SAFETY: the caller vouches for both structures.
-    let mut data = unsafe { from_ffi(array, schema) }.map_err(|e| Error::arrow(OP, e))?;
-    data.align_buffers();
-    data.validate_full().map_err(|e| Error::arrow(OP, e))?;
+    let data = checked(OP, unsafe { from_ffi(array, schema) }.map_err(|e| Error::arrow(OP, e))?)?;
     Ok((Column::from_array(make_array(data)), field))
 }
 
@@ -105,15 +103,13 @@ pub unsafe fn import_batch(array: FFI_ArrowArray, schema: &FFI_ArrowSchema) -> R
     let root = Schema::try_from(schema).map_err(|e| Error::arrow(OP, e))?;
     root.fields().iter().try_for_each(|field| Layout::check(field.data_type()))?;
     // SAFETY: the caller vouches for both structures.
-    let mut data = unsafe { from_ffi(array, schema) }.map_err(|e| Error::arrow(OP, e))?;
-    data.align_buffers();
-    data.validate_full().map_err(|e| Error::arrow(OP, e))?;
+    let data = checked(OP, unsafe { from_ffi(array, schema) }.map_err(|e| Error::arrow(OP, e))?)?;
     if data.null_count() > 0 {
         return Err(Error::invalid(OP, "the struct has null rows: import it as a column instead"));
     }
     let rows = data.len();
     let columns = StructArray::from(data).columns().iter().cloned().map(Column::from_array).collect();
-    Batch::try_new(root.into(), columns, rows, crate::Placement::Host)
+    Batch::try_new(root.into(), columns, rows, Placement::Host)
 }
 
 /// Imports a C stream as its schema and an iterator of batches, each checked as in [`import_batch`].
@@ -130,13 +126,30 @@ pub unsafe fn import_stream(
     let reader = ArrowArrayStreamReader::try_new(stream).map_err(|e| Error::arrow(OP, e))?;
     let schema = reader.schema();
     schema.fields().iter().try_for_each(|field| Layout::check(field.data_type()))?;
-    let batches = reader.map(|records| checked(&records.map_err(|e| Error::arrow(OP, e))?));
+    let batches = reader.map(|records| {
+        let records = records.map_err(|e| Error::arrow(OP, e))?;
+        let column = |array: &ArrayRef| Ok(Column::from_array(make_array(checked(OP, array.to_data())?)));
+        let columns = records.columns().iter().map(column).collect::<Result<_>>()?;
+        Batch::try_new(records.schema(), columns, records.num_rows(), Placement::Host)
+    });
     Ok((schema, batches))
 }
 
-fn checked(records: &RecordBatch) -> Result<Batch> {
-    for column in records.columns() {
-        column.to_data().validate_full().map_err(|e| Error::arrow("import_stream", e))?;
+/// Aligned data that keeps all of Arrow's rules.
+fn checked(op: &'static str, data: ArrayData) -> Result<ArrayData> {
+    let mut data = tidied(data);
+    data.align_buffers();
+    data.validate_full().map_err(|e| Error::arrow(op, e))?;
+    Ok(data)
+}
+
+/// Arrays of no rows without their buffers: a slice of no rows may have offsets that start anywhere, and arrow-rs,
+/// which reads the length of the bytes out of the offsets, then takes them for too short.
+fn tidied(data: ArrayData) -> ArrayData {
+    if data.is_empty() {
+        return ArrayData::new_empty(data.data_type());
     }
-    Ok(Batch::from_record_batch(records))
+    let children = data.child_data().iter().cloned().map(tidied).collect();
+    // SAFETY: the children keep types and lengths; nobody reads the data before the caller validates it.
+    unsafe { data.into_builder().child_data(children).build_unchecked() }
 }
