@@ -6,7 +6,10 @@
 //! quantiser wraps to 16 bits, so do the four sums that feed multiplications, both passes saturate to 16 bits, and a
 //! block whose rows 1 to 7 are zero takes a first pass that wraps instead.
 
+#[cfg(any(test, not(target_arch = "x86_64")))]
 mod portable;
+#[cfg(target_arch = "x86_64")]
+mod sse2;
 
 use super::sequential::Block;
 
@@ -38,6 +41,9 @@ pub(crate) fn inverse(block: &Block, multipliers: &Block, last: usize, plane: &m
         fill(plane, at, stride, flat(block[0], multipliers[0]));
         return;
     }
+    #[cfg(target_arch = "x86_64")]
+    sse2::inverse(block, multipliers, plane, at, stride);
+    #[cfg(not(target_arch = "x86_64"))]
     portable::inverse(block, multipliers, plane, at, stride);
 }
 
@@ -51,11 +57,6 @@ fn fill(plane: &mut [u8], at: usize, stride: usize, sample: u8) {
     for row in 0..8 {
         plane[at + row * stride..][..8].fill(sample);
     }
-}
-
-/// Whether rows 1 to 7 of a block are zero.
-fn only_first_row(block: &Block) -> bool {
-    block[8..].iter().fold(0, |any, &c| any | c) == 0
 }
 
 #[cfg(test)]

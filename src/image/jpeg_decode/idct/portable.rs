@@ -8,7 +8,7 @@ pub(super) fn inverse(block: &Block, multipliers: &Block, plane: &mut [u8], at: 
     for (i, (&coefficient, &multiplier)) in block.iter().zip(multipliers).enumerate() {
         rows[i / 8][i % 8] = coefficient.wrapping_mul(multiplier);
     }
-    let columns = if super::only_first_row(block) {
+    let columns = if only_first_row(block) {
         let first = rows[0].map(|dc| dc.wrapping_shl(2));
         [first; 8]
     } else {
@@ -21,6 +21,11 @@ pub(super) fn inverse(block: &Block, multipliers: &Block, plane: &mut [u8], at: 
             *sample = (value.clamp(-128, 127) + 128) as u8;
         }
     }
+}
+
+/// Whether rows 1 to 7 of a block are zero.
+fn only_first_row(block: &Block) -> bool {
+    block[8..].iter().fold(0, |any, &c| any | c) == 0
 }
 
 fn transpose(m: [[i16; 8]; 8]) -> [[i16; 8]; 8] {
