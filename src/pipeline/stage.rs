@@ -1,0 +1,113 @@
+//! What a stage is.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+
+use crate::column::{Batch, Placement};
+use crate::device::ExecCtx;
+use crate::error::Result;
+
+use super::item::Item;
+
+/// What one step of a stage needs beside its input, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bound {
+    /// Scratch memory that is free again after the step.
+    pub workspace: u64,
+    /// The most that the output takes.
+    pub output: u64,
+}
+
+/// A step of a pipeline: a host function or a kernel over batches. Implement it to add your own.
+///
+/// The executor calls [`bound`](Stage::bound), waits until the ledger grants that much, and calls
+/// [`launch`](Stage::launch), from several threads at a time unless [`concurrency`](Stage::concurrency) says otherwise.
+/// Empty batches are not passed to stages. A panic in `bound` or `launch` is an error of the rows in question: under
+/// `OnError::Skip` and `OnError::Null` the executor runs the halves of a failing batch again until it has found the
+/// bad rows, so a stage must not depend on how rows are grouped into batches.
+pub trait Stage: Send + Sync {
+    /// The name in reports, traces and errors.
+    fn name(&self) -> &str;
+
+    /// Where the stage wants its input and leaves its output. Host unless overridden.
+    fn placement(&self) -> Placement {
+        Placement::Host
+    }
+
+    /// The schema of the output, given that of the input; an error here is an error while building the pipeline.
+    /// The same schema unless overridden.
+    fn schema(&self, input: &SchemaRef) -> Result<SchemaRef> {
+        Ok(input.clone())
+    }
+
+    /// What `launch` will need for this batch: an upper bound, cheap to compute, that allocates nothing large. The
+    /// budget is as hard as these bounds are true.
+    fn bound(&self, batch: &Batch) -> Result<Bound>;
+
+    /// Processes one item. `ctx` is a host context for a host stage and the pipeline's device context for a device
+    /// stage. An `Err` about data is an error of the rows of this item; other errors end the run.
+    fn launch(&self, ctx: &ExecCtx, item: Item) -> Result<Item>;
+
+    /// How many items may be in `launch` at one time on the host; `None` lets the executor choose (one per worker).
+    /// A device stage has one driver thread whatever this says.
+    fn concurrency(&self) -> Option<usize> {
+        None
+    }
+
+    /// Bytes that a step over an input of this size copies to a device and to the host, for the report.
+    fn copies(&self, _input: u64) -> (u64, u64) {
+        (0, 0)
+    }
+
+    /// One line about the stage for `explain`.
+    fn describe(&self) -> String {
+        String::new()
+    }
+}
+
+/// A host stage made of a closure over whole batches that keeps the rows.
+pub struct MapStage<F> {
+    name: Arc<str>,
+    schema: Option<SchemaRef>,
+    growth: u64,
+    f: F,
+}
+
+impl<F: Fn(&Batch) -> Result<Batch> + Send + Sync> MapStage<F> {
+    /// `f` returns a batch of the same rows under the same schema.
+    pub fn new(name: &str, f: F) -> Self {
+        MapStage { name: name.into(), schema: None, growth: 1, f }
+    }
+
+    /// The schema of what `f` returns, where it differs from that of its input.
+    pub fn schema(mut self, schema: SchemaRef) -> Self {
+        self.schema = Some(schema);
+        self
+    }
+
+    /// How many times the bytes of its input `f` returns at most; 1 unless said.
+    pub fn growth(mut self, times: u64) -> Self {
+        self.growth = times.max(1);
+        self
+    }
+}
+
+impl<F: Fn(&Batch) -> Result<Batch> + Send + Sync> Stage for MapStage<F> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn schema(&self, input: &SchemaRef) -> Result<SchemaRef> {
+        Ok(self.schema.clone().unwrap_or_else(|| input.clone()))
+    }
+
+    fn bound(&self, batch: &Batch) -> Result<Bound> {
+        Ok(Bound { workspace: 0, output: (super::rows::bytes(batch)).saturating_mul(self.growth) })
+    }
+
+    fn launch(&self, _ctx: &ExecCtx, item: Item) -> Result<Item> {
+        let batch = (self.f)(item.batch())?;
+        item.with_batch(batch)
+    }
+}
