@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use parking_lot::Mutex;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
@@ -41,7 +41,7 @@ impl Default for WriteOptions {
 /// Everything goes into `FOLDER.partial-RUN` first; every part is synced to disk; [`finish`](ParquetWriter::finish) renames
 /// the folder as its last step. A writer that is dropped before removes what it wrote; a process that is killed leaves
 /// the `.partial-` folder, which nothing takes for a result. Field metadata (such as that of
-/// `arrow.fixed_shape_tensor`) is kept. There is at least one part, so that an empty result still has its schema.
+/// `arrow.fixed_shape_tensor`) is kept, and elements of such tensors become nullable, as pyarrow demands. There is at least one part, so that an empty result still has its schema.
 ///
 /// # Errors
 /// `InvalidInput` when the folder exists; `Io` with the path for everything that the disk refuses.
@@ -66,7 +66,7 @@ impl ParquetWriter {
         let mut writer = ParquetWriter {
             folder,
             partial,
-            schema: schema.clone(),
+            schema: stored_schema(schema),
             options,
             part: None,
             parts: 0,
@@ -83,7 +83,7 @@ impl ParquetWriter {
             self.open_part()?;
         }
         let Some((writer, fault, path)) = &mut self.part else { return Ok(()) };
-        let batch = batch.clone().with_schema(self.schema.clone()).map_err(|e| Error::arrow(OP, e))?;
+        let batch = relabel(batch, &self.schema)?;
         writer.write(&batch).map_err(|e| write_error(path, fault, e))?;
         if writer.in_progress_size() >= self.options.row_group_bytes {
             writer.flush().map_err(|e| write_error(path, fault, e))?;
@@ -147,6 +147,40 @@ impl Drop for ParquetWriter {
             let _ = fs::remove_dir_all(&self.partial);
         }
     }
+}
+
+/// The schema of the files: as given, but with elements of tensors that may be null. Arrow C++ (hence pyarrow) takes
+/// `arrow.fixed_shape_tensor` for that type only over a list of nullable elements.
+fn stored_schema(schema: &SchemaRef) -> SchemaRef {
+    let fields = schema.fields().iter().map(|field| {
+        let tensor = field.extension_type_name() == Some("arrow.fixed_shape_tensor");
+        match field.data_type() {
+            DataType::FixedSizeList(item, size) if tensor && !item.is_nullable() => {
+                let item = Arc::new(item.as_ref().clone().with_nullable(true));
+                Arc::new(field.as_ref().clone().with_data_type(DataType::FixedSizeList(item, *size)))
+            }
+            _ => field.clone(),
+        }
+    });
+    Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone()))
+}
+
+/// The columns of a batch under the schema of the files.
+fn relabel(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let columns = schema.fields().iter().zip(batch.columns()).map(|(field, column)| match field.data_type() {
+        DataType::FixedSizeList(item, size) if column.data_type() != field.data_type() => {
+            let list = column.as_fixed_size_list_opt().filter(|list| list.value_length() == *size);
+            let list = list.map(|list| (list.values().clone(), list.nulls().cloned()));
+            let (values, nulls) =
+                list.ok_or_else(|| Error::invalid_column(OP, field.name(), "not the type declared"))?;
+            let list = FixedSizeListArray::try_new(item.clone(), *size, values, nulls);
+            list.map(|list| Arc::new(list) as ArrayRef).map_err(|e| Error::arrow(OP, e))
+        }
+        _ => Ok(column.clone()),
+    });
+    let columns = columns.collect::<Result<Vec<_>>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(schema.clone(), columns, &options).map_err(|e| Error::arrow(OP, e))
 }
 
 /// The folder without a trailing slash, so that the unfinished one lies beside it.

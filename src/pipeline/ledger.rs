@@ -124,7 +124,7 @@ mod tests {
         }
         assert_eq!(ledger.used(), 5 + 49);
         assert!(ledger.try_grant(0, 45), "the reserve is for the oldest");
-        assert!(!ledger.try_grant(1, 1));
+        assert!(!ledger.try_grant(1, 2), "the younger ones have their half");
         ledger.release(0);
         assert!(ledger.try_grant(1, 43), "the next one is the oldest now");
         assert!(ledger.peak() <= 100);

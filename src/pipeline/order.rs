@@ -36,7 +36,8 @@ impl Key {
     /// Two keys that follow each other in place of this one; `None` when it cannot be halved again.
     pub(super) fn split(self) -> Option<(Key, Key)> {
         let half = self.len / 2;
-        (half > 0).then_some((Key { len: half, ..self }, Key { start: self.start + half, len: self.len - half, ..self }))
+        (half > 0)
+            .then_some((Key { len: half, ..self }, Key { start: self.start + half, len: self.len - half, ..self }))
     }
 }
 

@@ -192,7 +192,11 @@ impl Queues {
     /// place that `take` had promised. Returns the stages that could use one more worker, of which each has at most
     /// `limits[stage]`; the caller then starts them.
     pub(super) fn done(
-        &self, key: Key, promised: Option<(usize, u64)>, parts: Vec<Placed>, limits: &[usize],
+        &self,
+        key: Key,
+        promised: Option<(usize, u64)>,
+        parts: Vec<Placed>,
+        limits: &[usize],
     ) -> Vec<usize> {
         let mut state = self.state.lock();
         let state = &mut *state;

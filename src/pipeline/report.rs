@@ -92,7 +92,18 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "{:width$}  {:7} {:>3} {:>10} {:>10} {:>10} {:>10} {:>8} {:>5} {:>8} {:>8} {:>8}",
-            "stage", "device", "thr", "rows in", "rows out", "bytes in", "bytes out", "busy", "", "input", "memory", "output"
+            "stage",
+            "device",
+            "thr",
+            "rows in",
+            "rows out",
+            "bytes in",
+            "bytes out",
+            "busy",
+            "",
+            "input",
+            "memory",
+            "output"
         )?;
         for s in &self.stages {
             writeln!(

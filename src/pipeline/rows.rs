@@ -138,9 +138,7 @@ fn fill(data_type: &DataType, rows: usize) -> ArrayData {
     };
     let builder = ArrayData::builder(data_type.clone()).len(rows);
     let built = match data_type {
-        DataType::Struct(fields) => {
-            builder.child_data(fields.iter().map(|field| child(field, rows)).collect()).build()
-        }
+        DataType::Struct(fields) => builder.child_data(fields.iter().map(|field| child(field, rows)).collect()).build(),
         DataType::FixedSizeList(field, size) => {
             builder.add_child_data(child(field, rows * (*size).max(0) as usize)).build()
         }

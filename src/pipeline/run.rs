@@ -532,9 +532,7 @@ impl Shared {
         }
     }
 
-    fn place_halves(
-        &self, at: usize, keys: (Key, Key), item: Item, debt: u64, parts: &mut Vec<Placed>,
-    ) -> Result<()> {
+    fn place_halves(&self, at: usize, keys: (Key, Key), item: Item, debt: u64, parts: &mut Vec<Placed>) -> Result<()> {
         let (count, half) = (item.batch.num_rows(), item.batch.num_rows() / 2);
         let right = Item {
             batch: rows::cut(&item.batch, half..count)?,

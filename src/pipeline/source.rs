@@ -163,7 +163,8 @@ impl Source for ImageSource {
     }
 
     fn next(&mut self, limit: &BatchLimit) -> Result<Option<SourceBatch>> {
-        let (mut paths, mut images, mut origins) = (StringBuilder::new(), LargeBinaryBuilder::new(), Origins::default());
+        let (mut paths, mut images, mut origins) =
+            (StringBuilder::new(), LargeBinaryBuilder::new(), Origins::default());
         let mut bytes = 0;
         while let Some(file) = self.files.front() {
             let size = std::fs::metadata(file).map_err(|e| Error::io(file, e))?.len();
