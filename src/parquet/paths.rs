@@ -48,7 +48,7 @@ fn matches(pattern: &Path, extensions: &[&str], files: &mut Vec<PathBuf>) -> Res
     let text = pattern.to_string_lossy();
     let found = glob::glob(&text).map_err(|e| Error::invalid(OP, format!("bad pattern {text}: {e}")))?;
     for path in found {
-        let path = path.map_err(|e| Error::io(e.path().to_path_buf(), e.into()))?;
+        let path = path.map_err(|e| Error::io(e.path(), std::io::Error::other(e.error().to_string())))?;
         if path.is_dir() {
             walk(&path, extensions, files)?;
         } else {

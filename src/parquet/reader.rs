@@ -260,11 +260,16 @@ impl ParquetReader {
 
     fn corrupt(&self, column: Option<usize>, why: String) -> Error {
         let metadata = self.metadata.metadata();
+        let group = metadata.row_groups().get(self.group);
+        let leaf = group.and_then(|group| {
+            let mask = self.mask(&[column.unwrap_or(0)]);
+            (0..group.num_columns()).find(|&leaf| mask.leaf_included(leaf)).map(|leaf| group.column(leaf))
+        });
+        let offset = leaf.map(|leaf| leaf.dictionary_page_offset().unwrap_or(leaf.data_page_offset()));
         let column = column.map(|c| format!(", column '{}'", self.metadata.schema().field(c).name()));
-        let offset = (self.group < metadata.num_row_groups()).then(|| metadata.row_group(self.group).file_offset());
         Error::Corrupt {
             source_name: self.path.display().to_string(),
-            offset: offset.flatten().map_or(0, |offset| offset.max(0) as u64),
+            offset: offset.map_or(0, |offset| offset.max(0) as u64),
             why: format!("row group {}{}: {why}", self.group, column.unwrap_or_default()),
         }
     }
@@ -288,8 +293,10 @@ fn footer_error(path: &Path, len: u64, problem: ParquetError) -> Error {
 
 /// The error's text on one line, without the prefix that says it is one.
 fn text(problem: &ParquetError) -> String {
-    let text = problem.to_string();
-    let text = text.trim_start_matches("Parquet argument error: ").trim_start_matches("Parquet error: ");
+    let mut text = problem.to_string();
+    for prefix in ["External: ", "Parquet argument error: ", "Parquet error: ", "EOF: "] {
+        text = text.strip_prefix(prefix).map(str::to_string).unwrap_or(text);
+    }
     text.lines().collect::<Vec<_>>().join(" ")
 }
 

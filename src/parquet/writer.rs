@@ -227,13 +227,12 @@ struct Tracked {
 
 impl Tracked {
     fn note<T>(&self, result: io::Result<T>) -> io::Result<T> {
-        result.map_err(|e| {
+        result.inspect_err(|e| {
             let copy = match e.raw_os_error() {
                 Some(code) => io::Error::from_raw_os_error(code),
                 None => io::Error::new(e.kind(), e.to_string()),
             };
             *self.fault.0.lock() = Some(copy);
-            e
         })
     }
 }

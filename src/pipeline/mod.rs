@@ -17,12 +17,12 @@
 //! - Errors belong to rows ([`RowError`], [`OnError`]); a stage that panics is an error of the rows that made it panic.
 //! - [`Pipeline::explain`] tells what will run, [`Report`] what ran and which stage was the bottleneck.
 
+mod builder;
 mod bytes;
 mod errors;
 mod item;
 mod ledger;
 mod order;
-mod pipeline;
 mod queue;
 mod report;
 mod rows;
@@ -32,12 +32,12 @@ mod source;
 mod stage;
 mod trace;
 
+pub use builder::{Collected, Pipeline};
 pub use bytes::Bytes;
 pub use errors::{OnError, RowError};
 pub use item::{Item, Origins};
 pub use ledger::Ledger;
 pub use order::Order;
-pub use pipeline::{Collected, Pipeline};
 pub use report::{Progress, Report, StageReport};
 pub use run::{Cancel, Stream};
 pub use sink::{ParquetSink, Sink};

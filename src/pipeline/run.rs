@@ -49,11 +49,13 @@ pub(super) struct Plan {
     pub(super) hooks: Hooks,
 }
 
+type Hook<T> = Box<dyn FnMut(&T) + Send>;
+
 /// The caller's callbacks.
 #[derive(Default)]
 pub(super) struct Hooks {
-    pub(super) progress: Option<Box<dyn FnMut(&Progress) + Send>>,
-    pub(super) row_error: Option<Box<dyn FnMut(&RowError) + Send>>,
+    pub(super) progress: Option<Hook<Progress>>,
+    pub(super) row_error: Option<Hook<RowError>>,
 }
 
 /// Ends a run from another thread; see `Pipeline::cancel_handle`.

@@ -129,9 +129,12 @@ fn changed_bytes_never_panic() {
     assert!(refused > 100, "{refused} of 800 changed files were refused");
 }
 
-/// Good files that the `parquet` crate refuses, with typed errors: a wrong checksum on purpose, and a footer by Dremio
-/// that puts a list where the format has `bloom_filter_length`.
-const REFUSED: [&str; 2] = ["datapage_v1-corrupt-checksum.parquet", "dict-page-offset-zero.parquet"];
+/// Files of `data` that the `parquet` crate refuses, with typed errors, and pyarrow reads: a footer by Dremio that puts a
+/// list where the format has `bloom_filter_length`, and a column chunk longer than its footer says.
+const REFUSED: [&str; 2] = ["dict-page-offset-zero.parquet", "nation.dict-malformed.parquet"];
+
+/// A file of `bad_data` that pyarrow reads as well: 21,186 rows.
+const READABLE: &str = "ARROW-GH-43605.parquet";
 
 #[test]
 fn corpora_read_or_are_refused_by_typed_errors() {
@@ -146,7 +149,7 @@ fn corpora_read_or_are_refused_by_typed_errors() {
         assert!(!files.is_empty(), "{}", folder.display());
         for path in files {
             match drain(&path) {
-                Ok(rows) => assert!(good, "{}: {rows} rows of a bad file", path.display()),
+                Ok(rows) => assert!(good || path.ends_with(READABLE), "{}: {rows} rows of a bad file", path.display()),
                 Err(error) => {
                     assert_good_error(&error, &path);
                     assert!(!good || REFUSED.iter().any(|name| path.ends_with(name)), "{}: {error}", path.display());
