@@ -34,14 +34,15 @@ pub struct RowError {
     pub message: String,
 }
 
-impl From<RowError> for Error {
-    fn from(error: RowError) -> Self {
+impl RowError {
+    /// The error that ends a run under [`OnError::Fail`].
+    pub fn into_error(self) -> Error {
         Error::Item {
-            source_name: error.source.to_string(),
-            row: error.row,
-            stage: error.stage.to_string(),
-            code: error.code.to_string(),
-            message: error.message,
+            source_name: self.source.to_string(),
+            row: self.row,
+            stage: self.stage.to_string(),
+            code: self.code.to_string(),
+            message: self.message,
         }
     }
 }

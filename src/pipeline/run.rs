@@ -242,10 +242,10 @@ impl Running {
                 self.errors.push(error.clone());
             }
             match self.shared.on_error {
-                OnError::Fail => return Err(error.into()),
+                OnError::Fail => return Err(error.into_error()),
                 OnError::Skip { max } if self.error_rows > max => {
                     let message = format!("{} (more than {max} bad rows)", error.message);
-                    return Err(RowError { message, ..error }.into());
+                    return Err(RowError { message, ..error }.into_error());
                 }
                 OnError::Skip { .. } | OnError::Null => {}
             }
@@ -434,7 +434,7 @@ impl Shared {
     fn settle(&self, lane: &Lane, item: &mut Item) -> Result<()> {
         let places = item.settle(&lane.name);
         match self.on_error {
-            OnError::Fail if !item.errors.is_empty() => Err(item.errors.swap_remove(0).into()),
+            OnError::Fail if !item.errors.is_empty() => Err(item.errors.swap_remove(0).into_error()),
             OnError::Skip { .. } if !places.is_empty() => {
                 if item.batch.placement() != Placement::Host {
                     return Err(Error::unsupported("skip", "a device stage that refuses rows", "use OnError::Null"));
