@@ -68,7 +68,10 @@ fn entry(header: &str, body: &[&str], module_shared: &[(String, u32, u32)]) -> R
     shared.extend(
         module_shared.iter().filter(|(name, ..)| body.iter().any(|line| line.contains(name.as_str()))).cloned(),
     );
-    let static_shared = shared.iter().fold(0u32, |end, (_, bytes, align)| end.next_multiple_of(*align) + bytes);
+    let static_shared = shared
+        .iter()
+        .filter(|(_, bytes, _)| *bytes > 0)
+        .fold(0u32, |end, (_, bytes, align)| end.next_multiple_of(*align) + bytes);
 
     let max_threads = directives
         .lines()

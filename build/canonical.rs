@@ -7,8 +7,8 @@
 /// The PTX version of CUDA 12.0: what drivers from R525 load.
 pub const PTX_VERSION: (u32, u32) = (8, 0);
 
-/// Rewrites nvcc's PTX to its canonical form. Fails on instructions whose result is not defined to the bit.
-pub fn canonicalize(raw: &str) -> Result<String, String> {
+/// Rewrites nvcc's PTX to its canonical form; `kernels` is the folder of the source as nvcc was told it. Fails on instructions whose result is not defined to the bit.
+pub fn canonicalize(raw: &str, kernels: &str) -> Result<String, String> {
     let mut out = String::with_capacity(raw.len());
     let mut in_debug_section = false;
     for (number, line) in raw.lines().enumerate() {
@@ -22,7 +22,7 @@ pub fn canonicalize(raw: &str) -> Result<String, String> {
             continue;
         }
         reject_inexact(code).map_err(|why| format!("PTX line {}: {why}", number + 1))?;
-        out.push_str(&canonical_line(line));
+        out.push_str(&canonical_line(line, kernels));
         out.push('\n');
     }
     while out.ends_with("\n\n") {
@@ -31,7 +31,7 @@ pub fn canonicalize(raw: &str) -> Result<String, String> {
     Ok(out)
 }
 
-fn canonical_line(line: &str) -> String {
+fn canonical_line(line: &str, kernels: &str) -> String {
     let line = line.trim_end();
     let code = line.trim_start();
     let indent = &line[..line.len() - code.len()];
@@ -48,7 +48,7 @@ fn canonical_line(line: &str) -> String {
     if code.starts_with(".file")
         && let [before, path, ..] = code.split('"').collect::<Vec<_>>()[..]
     {
-        return format!("{indent}{before}\"{}\"", relative_path(path));
+        return format!("{indent}{before}\"{}\"", relative_path(path, kernels));
     }
     with_fixed_hashes(line)
 }
@@ -63,14 +63,14 @@ fn lowered_version(text: &str) -> String {
 }
 
 /// Our files as `kernels/...`, the toolkit's as `include/...`, anything else by its name.
-fn relative_path(path: &str) -> String {
-    let path = path.replace('\\', "/");
-    for root in ["/kernels/", "/include/"] {
-        if let Some(at) = path.find(root) {
-            return path[at + 1..].to_string();
-        }
+fn relative_path(path: &str, kernels: &str) -> String {
+    if let Some(ours) = path.strip_prefix(kernels) {
+        return format!("kernels/{}", ours.trim_start_matches('/'));
     }
-    path.rsplit('/').next().unwrap_or_default().to_string()
+    match path.rsplit_once("/include/") {
+        Some((_, header)) => format!("include/{header}"),
+        None => path.rsplit('/').next().unwrap_or_default().to_string(),
+    }
 }
 
 /// Internal symbols are `_INTERNAL_<hash>_<length>_<file>_cu_<hash>` and `_GLOBAL__N__<hash>_..._<hash>`; both hashes

@@ -49,6 +49,7 @@ pub fn compile(nvcc: &Path, source: &Path, scratch: &Path) -> Result<String, Str
     if !output.status.success() {
         return Err(format!("nvcc failed on {}:\n{}", source.display(), String::from_utf8_lossy(&output.stderr)));
     }
+    let kernels = source.parent().unwrap_or(Path::new(""));
     let text = std::fs::read_to_string(&raw).map_err(|e| format!("{}: {e}", raw.display()))?;
-    canonicalize(&text).map_err(|why| format!("{}: {why}", source.display()))
+    canonicalize(&text, &kernels.to_string_lossy()).map_err(|why| format!("{}: {why}", source.display()))
 }

@@ -1,6 +1,10 @@
 //! Every task of the repository behind one command: `cargo xtask --help`.
 
+#[cfg(test)]
+mod build_tests;
 mod emulate;
+mod kernels;
+mod new_op;
 mod ptx;
 mod test;
 mod toolchain;
@@ -35,6 +39,10 @@ enum Task {
     Emulate(emulate::Args),
     /// Runs all unit, integration and doc tests, on the host and on the emulated device.
     Test(test::Args),
+    /// Prints registers, shared memory, spills and occupancy of every kernel.
+    Kernels(kernels::Args),
+    /// Writes the four files of a new operator.
+    NewOp(new_op::Args),
 }
 
 fn main() -> Result<()> {
@@ -42,5 +50,7 @@ fn main() -> Result<()> {
         Task::Ptx(args) => ptx::run(&args),
         Task::Emulate(args) => emulate::run(&args),
         Task::Test(args) => test::run(&args),
+        Task::Kernels(args) => kernels::run(&args),
+        Task::NewOp(args) => new_op::run(&args),
     }
 }
