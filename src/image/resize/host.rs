@@ -16,6 +16,13 @@ const RUN_BYTES: usize = 1 << 16;
 /// Bytes that a vertical pass sums at once: their sums fit in registers.
 const BLOCK: usize = 32;
 
+/// Rows that a horizontal pass sums at once, and their lanes: four bytes for a pixel of each.
+const ROWS: usize = 8;
+const LANES: usize = 4 * ROWS;
+
+/// Columns whose lanes are filled together.
+const TILE: usize = 256;
+
 /// A view of interleaved RGB rows: `row_bytes` from one row to the next, of which `width` pixels are seen.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
@@ -98,14 +105,32 @@ fn horizontal(source: View, table: &AxisTable) -> Vec<u8> {
     let row_bytes = 3 * table.taps.len();
     let mut out = vec![0u8; row_bytes * source.height];
     for_rows(&mut out, row_bytes, |first, rows| {
-        // One byte more than the row, so that each pixel can be read as four bytes.
-        let mut padded = vec![0u8; 3 * source.width + 1];
-        for (y, out) in rows.chunks_exact_mut(row_bytes).enumerate() {
-            padded[..3 * source.width].copy_from_slice(source.row(first + y));
-            horizontal_row(&padded, table, out);
+        let mut columns = vec![[0u8; LANES]; source.width];
+        for (group, out) in rows.chunks_mut(ROWS * row_bytes).enumerate() {
+            let first = first + group * ROWS;
+            // Tile by tile, so that the columns being written stay in the nearest cache.
+            for (tile, columns) in columns.chunks_mut(TILE).enumerate() {
+                for y in 0..out.len() / row_bytes {
+                    let row = &source.row(first + y)[3 * TILE * tile..];
+                    stand(&row[..3 * columns.len()], y, columns);
+                }
+            }
+            horizontal_rows(&columns, table, out);
         }
     });
     out
+}
+
+/// Writes a row's pixels into the lanes of row `y` of a group, column by column.
+fn stand(row: &[u8], y: usize, columns: &mut [[u8; LANES]]) {
+    let lanes = 4 * y..4 * y + 4;
+    // Four bytes are one move; the fourth is the next pixel's red, which nobody uses. The last pixel has no next one.
+    for (column, pixel) in columns.iter_mut().zip(row.windows(4).step_by(3)) {
+        column[lanes.clone()].copy_from_slice(pixel);
+    }
+    if let (Some(column), Some(pixel)) = (columns.last_mut(), row.last_chunk::<3>()) {
+        column[4 * y..4 * y + 3].copy_from_slice(pixel);
+    }
 }
 
 fn vertical(source: View, table: &AxisTable) -> Vec<u8> {
@@ -121,7 +146,7 @@ fn vertical(source: View, table: &AxisTable) -> Vec<u8> {
 
 /// Calls `f` with the index of its first row for runs of rows, in parallel when there are several runs.
 fn for_rows(out: &mut [u8], row_bytes: usize, f: impl Fn(usize, &mut [u8]) + Sync) {
-    let run = (RUN_BYTES / row_bytes.max(1)).max(1);
+    let run = (RUN_BYTES / row_bytes.max(1)).next_multiple_of(ROWS).max(ROWS);
     if row_bytes == 0 {
         return;
     }
@@ -131,21 +156,22 @@ fn for_rows(out: &mut [u8], row_bytes: usize, f: impl Fn(usize, &mut [u8]) + Syn
     out.par_chunks_mut(run * row_bytes).enumerate().for_each(|(i, rows)| f(i * run, rows));
 }
 
-/// One output row: each pixel is a weighted sum of neighbours. The fourth lane sums the next pixel's red, unused: four
-/// lanes make one vector.
+/// A group of output rows: each pixel is a weighted sum of neighbours, for all rows of the group at once.
 #[multiversion(targets("x86_64+avx2", "x86_64+sse4.1"))]
-fn horizontal_row(padded: &[u8], table: &AxisTable, out: &mut [u8]) {
-    for (taps, out) in table.taps.iter().zip(out.chunks_exact_mut(3)) {
-        let mut sums = [ROUND; 4];
-        let pixels = &padded[3 * taps.start as usize..];
-        for (i, &weight) in table.weights_of(taps).iter().enumerate() {
-            let pixel: &[u8; 4] = pixels[3 * i..3 * i + 4].try_into().unwrap_or(&[0; 4]);
-            for (sum, &byte) in sums.iter_mut().zip(pixel) {
+fn horizontal_rows(columns: &[[u8; LANES]], table: &AxisTable, out: &mut [u8]) {
+    let row_bytes = 3 * table.taps.len();
+    for (x, taps) in table.taps.iter().enumerate() {
+        let mut sums = [ROUND; LANES];
+        let columns = &columns[taps.start as usize..][..taps.count as usize];
+        for (column, &weight) in columns.iter().zip(table.weights_of(taps)) {
+            let weight = one_by_one(weight);
+            for (sum, &byte) in sums.iter_mut().zip(column) {
                 *sum = sum.wrapping_add(i32::from(byte).wrapping_mul(weight));
             }
         }
-        for (out, &sum) in out.iter_mut().zip(&sums) {
-            *out = to_byte(sum);
+        let bytes = sums.map(to_byte);
+        for (row, pixel) in out.chunks_exact_mut(row_bytes).zip(bytes.chunks_exact(4)) {
+            row[3 * x..3 * x + 3].copy_from_slice(&pixel[..3]);
         }
     }
 }
@@ -160,6 +186,7 @@ fn vertical_row(source: View, table: &AxisTable, y: usize, out: &mut [u8]) {
         let mut sums = [ROUND; BLOCK];
         for (i, &weight) in weights.iter().enumerate() {
             let row = &source.bytes[(taps.start as usize + i) * source.row_bytes + block * BLOCK..][..BLOCK];
+            let weight = one_by_one(weight);
             for (sum, &byte) in sums.iter_mut().zip(row) {
                 *sum = sum.wrapping_add(i32::from(byte).wrapping_mul(weight));
             }
@@ -175,6 +202,13 @@ fn vertical_row(source: View, table: &AxisTable, y: usize, out: &mut [u8]) {
         });
         *out = to_byte(sum);
     }
+}
+
+/// The weight, in a way that keeps the compiler from making vectors along the taps: with eight and more it gathers
+/// their bytes one by one, which takes twice as long as vectors along the lanes.
+#[inline(always)]
+fn one_by_one(weight: i32) -> i32 {
+    std::hint::black_box(weight)
 }
 
 #[inline(always)]
