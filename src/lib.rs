@@ -17,3 +17,8 @@ pub use arrow;
 pub use column::{Batch, Column, Placement};
 pub use device::ExecCtx;
 pub use error::{Error, Result};
+
+/// Compiles and runs the README's example.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct ReadmeDoctests;
