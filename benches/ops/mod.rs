@@ -1,12 +1,56 @@
 //! Benches of `warpline::ops`, a module per operator.
 
+mod filter;
+mod gather;
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use criterion::Criterion;
-use warpline::ExecCtx;
+use warpline::{Batch, ExecCtx};
 
 use crate::common::CudaTime;
 
 /// Runs every group of this area.
-pub fn benches(_criterion: &mut Criterion) {}
+pub fn benches(criterion: &mut Criterion) {
+    filter::benches(criterion);
+    gather::benches(criterion);
+}
 
 /// Runs every device group of this area, timed by CUDA events.
-pub fn device_benches(_criterion: &mut Criterion<CudaTime>, _ctx: &ExecCtx) {}
+pub fn device_benches(criterion: &mut Criterion<CudaTime>, ctx: &ExecCtx) {
+    filter::device_benches(criterion, ctx);
+    gather::device_benches(criterion, ctx);
+}
+
+/// SplitMix64 (Steele, Lea, Flood 2014), so that every run moves the same rows.
+fn random(seed: u64) -> impl FnMut() -> u64 {
+    let mut state = seed;
+    move || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
+
+/// Nine columns of i64, a tenth of the rows null in every third.
+fn numbers(rows: usize) -> Batch {
+    let column = |i: u64| -> (String, ArrayRef) {
+        let mut next = random(i);
+        let value = |_| {
+            let value = next() as i64;
+            (i % 3 != 0 || value % 10 != 0).then_some(value)
+        };
+        (format!("c{i}"), Arc::new(Int64Array::from_iter((0..rows).map(value))))
+    };
+    Batch::from_record_batch(&RecordBatch::try_from_iter((0..9).map(column)).expect("a batch"))
+}
+
+/// A column of strings of 0 to 31 bytes.
+fn strings(rows: usize) -> Batch {
+    let mut next = random(77);
+    let text = "the quick brown fox jumps over the lazy dog";
+    let column: ArrayRef = Arc::new(StringArray::from_iter_values((0..rows).map(|_| &text[..next() as usize % 32])));
+    Batch::from_record_batch(&RecordBatch::try_from_iter([("text", column)]).expect("a batch"))
+}

@@ -259,6 +259,28 @@ pub fn every_type(rows: usize, nulls: Nulls, skip: usize, seed: u64) -> Batch {
     Batch::from_record_batch(&RecordBatch::try_new(Arc::new(schema), arrays).expect("samples"))
 }
 
+/// Columns whose rows are wide: tensors, large fixed binary, an odd width.
+pub fn wide(rows: usize, nulls: Nulls, seed: u64) -> Batch {
+    let mut maker = Maker { rows, nulls, random: Random(seed) };
+    let mut tensors = maker.clone();
+    tensors.nulls = Nulls::None;
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("tensor", tensors.fixed_list(48, |items| items.fixed(DataType::Float32, 4))),
+        ("tensor_with_nulls", maker.fixed_list(40, |items| items.fixed(DataType::UInt8, 1))),
+        ("binary100", maker.fixed(DataType::FixedSizeBinary(100), 100)),
+        ("binary64", maker.fixed(DataType::FixedSizeBinary(64), 64)),
+        ("binary33", maker.fixed(DataType::FixedSizeBinary(33), 33)),
+    ];
+    Batch::from_record_batch(&RecordBatch::try_from_iter(columns).expect("wide columns"))
+}
+
+/// The columns of these names.
+pub fn only(batch: &Batch, names: &[&str]) -> Batch {
+    let records = batch.to_record_batch().expect("host");
+    let index = |name: &&str| records.schema().index_of(name).expect("a column of that name");
+    Batch::from_record_batch(&records.project(&names.iter().map(index).collect::<Vec<_>>()).expect("project"))
+}
+
 /// A mask over `rows` rows that selects about `percent` of them, null now and then unless `nulls` says none.
 pub fn mask(rows: usize, percent: usize, nulls: Nulls, skip: usize, seed: u64) -> BooleanArray {
     let mut random = Random(seed);

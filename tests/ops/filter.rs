@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, Int32Array};
 use proptest::prelude::*;
+use warpline::device::CountLaunches;
 use warpline::{Batch, Column, Error, ExecCtx, Placement, ops};
 
 use crate::common::cells::{Cell, cells};
-use crate::common::samples::{NULLS, Nulls, SIZES, every_type, mask};
-use crate::common::{assert_same, contexts};
+use crate::common::samples::{NULLS, Nulls, SIZES, every_type, mask, only, wide};
+use crate::common::{assert_same, contexts, with_device};
 
 /// What each column must hold, by reading the input cell by cell.
 fn expected(batch: &Batch, mask: &BooleanArray) -> Vec<Vec<Cell>> {
@@ -50,6 +51,42 @@ fn every_type_at_every_size_and_null_pattern() {
             }
         }
     }
+}
+
+/// A warp takes 1,024 rows and a block 8,192; look-back starts with the second block.
+#[test]
+fn borders_of_warps_and_tiles() {
+    for rows in [1023, 1024, 1025, 8191, 8192, 8193] {
+        check(&every_type(rows, Nulls::Some, 0, rows as u64), &mask(rows, 30, Nulls::Some, 0, 5));
+    }
+    let rows = 40_000;
+    for (percent, nulls) in [(3, Nulls::None), (60, Nulls::Some)] {
+        let columns = ["i8", "i16", "f64", "bool", "decimal256", "utf8", "utf8_view", "list", "dictionary"];
+        check(&only(&every_type(rows, Nulls::Some, 9, 3), &columns), &mask(rows, percent, nulls, 7, 6));
+    }
+}
+
+/// Values wider than a few words go another way than narrow ones.
+#[test]
+fn wide_values() {
+    let rows = 1500;
+    for (seed, nulls) in NULLS.into_iter().enumerate() {
+        check(&wide(rows, nulls, seed as u64), &mask(rows, 40, Nulls::None, 0, seed as u64));
+    }
+}
+
+/// ARCHITECTURE's promise for columns of fixed width: one launch that counts, one that moves.
+#[test]
+fn two_launches_for_any_number_of_columns() {
+    with_device(|ctx| {
+        let launches = Arc::new(CountLaunches::default());
+        let ctx = ctx.with_launch_strategy(launches.clone());
+        let names = ["i8", "i64", "decimal128", "fixed_binary", "bool", "utf8_view", "dictionary", "struct", "null"];
+        let batch = only(&every_type(20_000, Nulls::Some, 3, 8), &names).to(&ctx).expect("upload");
+        let mask = Column::from_array(Arc::new(mask(20_000, 50, Nulls::Some, 1, 8))).to(&ctx).expect("upload");
+        ops::filter(&ctx, &batch, &mask).expect("filter");
+        assert_eq!(launches.count(), 2);
+    });
 }
 
 #[test]

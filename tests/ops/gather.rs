@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use warpline::{Batch, Column, Error, ExecCtx, ops};
 
 use crate::common::cells::{Cell, cells};
-use crate::common::samples::{NULLS, Nulls, Random, SIZES, every_type};
+use crate::common::samples::{NULLS, Nulls, Random, SIZES, every_type, only, wide};
 use crate::common::{assert_same, contexts};
 
 /// Seeded indices below `rows`, null now and then when `nulls` asks for it.
@@ -74,26 +74,72 @@ fn every_type_at_every_size_and_null_pattern() {
     }
 }
 
+/// A tile of offsets is 1,024 rows; look-back starts with the second.
+#[test]
+fn borders_of_tiles() {
+    for rows in [1023, 1024, 1025] {
+        let batch = every_type(rows, Nulls::Some, 0, rows as u64);
+        check(&batch, &indices(rows, rows, Nulls::Some, 5), rows, false);
+    }
+    let columns = ["i8", "i16", "f64", "bool", "decimal256", "utf8", "large_binary", "utf8_view", "list", "dictionary"];
+    let batch = only(&every_type(5000, Nulls::Some, 9, 3), &columns);
+    for nulls in NULLS {
+        check(&batch, &indices(40_000, 5000, nulls, 6), 0, nulls == Nulls::Some);
+    }
+}
+
+/// Values wider than a few words go another way than narrow ones.
+#[test]
+fn wide_values() {
+    for (seed, nulls) in NULLS.into_iter().enumerate() {
+        let batch = wide(700, nulls, seed as u64);
+        check(&batch, &indices(900, 700, Nulls::None, seed as u64), seed, false);
+        check(&batch, &indices(900, 700, Nulls::Some, seed as u64), seed, true);
+    }
+}
+
+/// Bytes are copied by 16: strings that are longer by far, that are shorter, and thousands of empty ones in between.
+#[test]
+fn strings_of_very_different_lengths() {
+    let text: Vec<String> = (0..3000)
+        .map(|i| match i {
+            1000 => "long".repeat(20_000),
+            2000 => "x".repeat(17),
+            _ if i % 700 == 3 => format!("number {i}"),
+            _ => String::new(),
+        })
+        .collect();
+    let column: ArrayRef = Arc::new(StringArray::from(text));
+    let batch = Batch::from_record_batch(&arrow::array::RecordBatch::try_from_iter([("s", column)]).expect("batch"));
+    let reversed: Vec<Option<i64>> = (0..3000).rev().map(Some).collect();
+    check(&batch, &reversed, 0, false);
+    check(&batch, &[Some(2000), Some(5), Some(1000), None, Some(3), Some(1000), Some(2000)], 1, false);
+}
+
 #[test]
 fn out_of_range_is_an_error_or_a_null_row() {
-    let ctx = ExecCtx::host(1).expect("host");
     let batch = every_type(10, Nulls::Some, 1, 3);
     for (kind, bad) in [(0, 10), (1, -1), (2, 1 << 40), (3, i64::MIN), (1, 10)] {
         let wanted = [Some(3), None, Some(bad), Some(bad), Some(9)];
-        let error = ops::gather(&ctx, &batch, &column_of(&wanted, kind)).expect_err("out of range");
-        assert!(matches!(error, Error::InvalidInput { row: Some(2), .. }), "{error}");
+        for ctx in contexts() {
+            let indices = column_of(&wanted, kind).to(&ctx).expect("upload");
+            let error = ops::gather(&ctx, &batch.to(&ctx).expect("upload"), &indices).expect_err("out of range");
+            assert!(matches!(error, Error::InvalidInput { row: Some(2), .. }), "{error}");
+        }
         check(&batch, &wanted, kind, true);
     }
 }
 
 #[test]
 fn strings_that_outgrow_their_offsets_are_refused() {
-    let ctx = ExecCtx::host(1).expect("host");
     let long: ArrayRef = Arc::new(StringArray::from(vec!["x".repeat(1 << 20)]));
     let records = arrow::array::RecordBatch::try_from_iter([("s", long)]).expect("batch");
     let indices = Column::from_array(Arc::new(UInt32Array::from(vec![0; 2048])));
-    let error = ops::gather(&ctx, &Batch::from_record_batch(&records), &indices).expect_err("2 GiB of Utf8");
-    assert!(matches!(error, Error::InvalidInput { .. }), "{error}");
+    for ctx in contexts() {
+        let batch = Batch::from_record_batch(&records).to(&ctx).expect("upload");
+        let error = ops::gather(&ctx, &batch, &indices.to(&ctx).expect("upload")).expect_err("2 GiB of Utf8");
+        assert!(matches!(error, Error::InvalidInput { .. }), "{error}");
+    }
 }
 
 proptest! {

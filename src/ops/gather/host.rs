@@ -112,6 +112,7 @@ fn gathered<S: Source>(array: &ArrayRef, rows: &[S]) -> Result<Parts> {
 fn nulls<S: Source>(array: &ArrayRef, rows: &[S]) -> Option<NullBuffer> {
     let valid = match array.nulls() {
         Some(nulls) => bits(nulls.inner(), rows),
+        None if rows.iter().all(|row| row.row() != usize::MAX) => return None,
         None => BooleanBuffer::collect_bool(rows.len(), |i| rows[i].row() != usize::MAX),
     };
     Some(NullBuffer::new(valid)).filter(|nulls| nulls.null_count() > 0)
@@ -119,10 +120,10 @@ fn nulls<S: Source>(array: &ArrayRef, rows: &[S]) -> Option<NullBuffer> {
 
 /// Bits of the source rows, 0 where there is none.
 fn bits<S: Source>(source: &BooleanBuffer, rows: &[S]) -> BooleanBuffer {
-    let len = source.len();
+    let (bytes, first, len) = (source.values(), source.offset(), source.len());
     BooleanBuffer::collect_bool(rows.len(), |i| {
         let row = rows[i].row();
-        row < len && source.value(row)
+        row < len && bytes[(first + row) / 8] >> ((first + row) % 8) & 1 == 1
     })
 }
 
