@@ -40,7 +40,7 @@ fn numbers(rows: usize) -> Batch {
         let mut next = random(i);
         let value = |_| {
             let value = next() as i64;
-            (i % 3 != 0 || value % 10 != 0).then_some(value)
+            (!i.is_multiple_of(3) || value % 10 != 0).then_some(value)
         };
         (format!("c{i}"), Arc::new(Int64Array::from_iter((0..rows).map(value))))
     };
