@@ -1,0 +1,166 @@
+//! What the emulator checks, and how it reports what it finds.
+
+use crate::mem::{Access, Alloc, Arena};
+
+/// Which checks are on. Bounds and alignment always are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checks {
+    /// Reads of memory that nothing wrote.
+    pub init: bool,
+    /// Races in shared memory.
+    pub race: bool,
+    /// Barriers that part of a warp misses.
+    pub sync: bool,
+    /// Allocations alive when their context ends.
+    pub leak: bool,
+}
+
+impl Checks {
+    /// All of them.
+    pub const ALL: Checks = Checks { init: true, race: true, sync: true, leak: true };
+    /// Only bounds and alignment.
+    pub const NONE: Checks = Checks { init: false, race: false, sync: false, leak: false };
+
+    /// Reads a list such as `init,race`, or `all`, or `none` (also `bounds`).
+    pub fn parse(list: &str) -> Result<Checks, String> {
+        let mut c = Checks::NONE;
+        for word in list.split(',').map(str::trim).filter(|w| !w.is_empty()) {
+            match word {
+                "all" => c = Checks::ALL,
+                "none" | "bounds" => {}
+                "init" => c.init = true,
+                "race" => c.race = true,
+                "sync" => c.sync = true,
+                "leak" => c.leak = true,
+                w => return Err(format!("unknown check {w:?}; there are all, none, bounds, init, race, sync, leak")),
+            }
+        }
+        Ok(c)
+    }
+}
+
+/// What went wrong in a kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaultKind {
+    /// A load outside of live memory.
+    Load,
+    /// A store outside of live memory.
+    Store,
+    /// An atomic outside of live memory.
+    Atomic,
+    /// An address that is no multiple of the access size.
+    Misaligned,
+    /// A read of bytes that nothing wrote, in device memory.
+    Uninitialised,
+    /// The same in shared memory.
+    UninitialisedShared,
+    /// An access past the block's shared memory.
+    SharedBounds,
+    /// An access past the thread's local memory.
+    LocalBounds,
+    /// An access past the parameters.
+    ParamBounds,
+    /// Two threads, one writing, without a barrier between; the address is that of the word, the size holds the
+    /// other thread.
+    Race,
+    /// A store to constant memory or parameters.
+    ReadOnly,
+    /// `trap`, or a failed assertion.
+    Trap,
+    /// A lane that its own member mask does not name.
+    NotInMask,
+    /// A barrier number or thread count out of range.
+    BadBarrier,
+    /// Lanes of a warp wait for one barrier at different places.
+    DivergentBarrier,
+    /// All threads of the block wait.
+    Deadlock,
+    /// An index past a branch table.
+    BadBranch,
+    /// A call to something that is no function.
+    BadCall,
+    /// Calls nested too deeply.
+    StackOverflow,
+}
+
+impl FaultKind {
+    /// The code that the driver returns from then on.
+    pub fn code(self) -> u32 {
+        match self {
+            FaultKind::Load
+            | FaultKind::Store
+            | FaultKind::Atomic
+            | FaultKind::SharedBounds
+            | FaultKind::LocalBounds
+            | FaultKind::ParamBounds
+            | FaultKind::ReadOnly => 700,
+            FaultKind::Misaligned => 716,
+            FaultKind::BadCall | FaultKind::BadBranch => 718,
+            FaultKind::StackOverflow => 714,
+            _ => 719,
+        }
+    }
+}
+
+/// A finding, located.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    /// What.
+    pub kind: FaultKind,
+    /// Instruction index.
+    pub pc: u32,
+    /// Block.
+    pub block: [u32; 3],
+    /// Thread number in the block.
+    pub thread: u32,
+    /// Address, or another value that the kind explains.
+    pub addr: u64,
+    /// Size of the access.
+    pub bytes: u32,
+}
+
+/// Text about the allocation at or near an address.
+pub fn describe(arena: &Arena, addr: u64) -> String {
+    let name = |a: &Alloc| format!("allocation #{} of {} bytes at {:#x}", a.serial, a.len, a.start);
+    match arena.explain(addr) {
+        Access::Freed(a) => format!("{} bytes inside {}, which was freed", addr - a.start, name(&a)),
+        Access::Outside(Some(a)) if addr >= a.start + a.len => {
+            format!("{} bytes behind {}", addr - (a.start + a.len), name(&a))
+        }
+        Access::Outside(Some(a)) if addr < a.start => format!("{} bytes before {}", a.start - addr, name(&a)),
+        Access::Outside(Some(a)) => format!("{} bytes inside {}", addr - a.start, name(&a)),
+        Access::Outside(None) => "there are no allocations".to_string(),
+    }
+}
+
+impl Fault {
+    /// One line for people: what, where, who and the nearest allocation.
+    pub fn message(&self, arena: &Arena) -> String {
+        let (addr, bytes) = (self.addr, self.bytes);
+        match self.kind {
+            FaultKind::Load => format!("invalid load of {bytes} bytes at {addr:#x}: {}", describe(arena, addr)),
+            FaultKind::Store => format!("invalid store of {bytes} bytes at {addr:#x}: {}", describe(arena, addr)),
+            FaultKind::Atomic => format!("invalid atomic of {bytes} bytes at {addr:#x}: {}", describe(arena, addr)),
+            FaultKind::Misaligned => format!("address {addr:#x} is no multiple of {bytes}"),
+            FaultKind::Uninitialised => {
+                format!("load of {bytes} bytes reads {addr:#x}, which nothing wrote: {}", describe(arena, addr))
+            }
+            FaultKind::UninitialisedShared => {
+                format!("load of {bytes} bytes reads shared memory at offset {addr:#x}, which nothing wrote")
+            }
+            FaultKind::SharedBounds => format!("{bytes} bytes at shared offset {addr:#x} are past shared memory"),
+            FaultKind::LocalBounds => format!("{bytes} bytes at local offset {addr:#x} are past local memory"),
+            FaultKind::ParamBounds => format!("{bytes} bytes at parameter offset {addr:#x} are past the parameters"),
+            FaultKind::Race => format!("race with thread {bytes} on shared memory at offset {addr:#x}"),
+            FaultKind::ReadOnly => format!("store of {bytes} bytes to read-only memory at {addr:#x}"),
+            FaultKind::Trap => "the kernel trapped (trap, or a failed assertion)".to_string(),
+            FaultKind::NotInMask => format!("the lane is not in its own member mask {addr:#010x}"),
+            FaultKind::BadBarrier => format!("barrier {addr} with {bytes} threads is not valid"),
+            FaultKind::DivergentBarrier => format!("threads of a warp wait for barrier {addr} at different places"),
+            FaultKind::Deadlock => "all threads of the block wait for each other".to_string(),
+            FaultKind::BadBranch => format!("index {addr} is past the branch table"),
+            FaultKind::BadCall => format!("call of {addr:#x}, which is no function"),
+            FaultKind::StackOverflow => "calls nested too deeply".to_string(),
+        }
+    }
+}

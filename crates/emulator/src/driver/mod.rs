@@ -1,0 +1,19 @@
+//! The exported driver API: `extern "C"` functions with the names, signatures and codes of `cuda.h`.
+//!
+//! Handles are numbers into tables, so a stale or made-up one is `CUDA_ERROR_INVALID_HANDLE` and never a crash.
+
+mod config;
+mod context;
+mod copies;
+mod device;
+mod errors;
+mod launch;
+mod memory;
+mod module;
+mod pools;
+mod state;
+mod stream;
+mod stubs;
+
+pub use config::Config;
+pub use errors::code;

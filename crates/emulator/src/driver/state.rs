@@ -1,0 +1,357 @@
+//! State of the driver: devices, and tables of everything that has a handle.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::io::Write;
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
+
+use super::config::{Config, Order};
+use super::errors::code;
+use crate::exec::code::Program;
+use crate::exec::pool::Pool;
+use crate::mem::Arena;
+use crate::streams::{Record, Stream};
+
+/// A result whose error is a driver code.
+pub type Res<T = ()> = Result<T, i32>;
+
+/// A context.
+pub struct Context {
+    pub id: usize,
+    pub device: u32,
+    pub flags: AtomicU32,
+    /// The first error of the device; all later calls give it.
+    pub error: AtomicI32,
+    /// The legacy stream.
+    pub null: Arc<Stream>,
+    /// The other streams by handle.
+    pub streams: Mutex<HashMap<usize, Arc<Stream>>>,
+    /// Limits set by `cuCtxSetLimit`.
+    pub limits: Mutex<HashMap<u32, usize>>,
+}
+
+/// A stream with its context.
+pub type StreamOf = (Arc<Context>, Arc<Stream>);
+
+/// A loaded module.
+pub struct Module {
+    pub context: Arc<Context>,
+    pub functions: HashMap<String, usize>,
+    /// Device variables: address and size.
+    pub globals: HashMap<String, (u64, u64)>,
+}
+
+/// A kernel of a module.
+pub struct Function {
+    pub context: Arc<Context>,
+    pub program: Arc<Program>,
+    /// Dynamic shared memory allowed, by `cuFuncSetAttribute`.
+    pub max_dynamic: AtomicU32,
+    pub version: (u32, u32),
+}
+
+/// An event.
+#[derive(Default)]
+pub struct Event {
+    pub timing: bool,
+    pub record: Mutex<Option<Arc<Record>>>,
+}
+
+/// A memory pool.
+#[derive(Default)]
+pub struct MemPool {
+    pub device: u32,
+    pub limit: u64,
+    pub threshold: AtomicU64,
+    pub used: AtomicU64,
+    pub high: AtomicU64,
+    pub reuse: [AtomicI32; 3],
+}
+
+/// A device.
+pub struct Device {
+    pub primary: Mutex<(u32, Option<Arc<Context>>)>,
+    pub default_pool: usize,
+    pub current_pool: AtomicUsize,
+}
+
+/// Everything.
+pub struct Driver {
+    pub config: Config,
+    pub arena: Arc<Arena>,
+    pub devices: Vec<Device>,
+    pub pool: Arc<Pool>,
+    next: AtomicUsize,
+    pub contexts: Mutex<HashMap<usize, Arc<Context>>>,
+    pub streams: Mutex<HashMap<usize, StreamOf>>,
+    pub events: Mutex<HashMap<usize, Arc<Event>>>,
+    pub modules: Mutex<HashMap<usize, Arc<Module>>>,
+    pub functions: Mutex<HashMap<usize, Arc<Function>>>,
+    pub pools: Mutex<HashMap<usize, Arc<MemPool>>>,
+    /// Which pool an allocation came from, and its size.
+    pub pooled: Mutex<HashMap<u64, (Arc<MemPool>, u64)>>,
+    /// Allocations whose free is queued.
+    pub freeing: Mutex<HashSet<u64>>,
+    /// Host ranges made page-locked by `cuMemHostRegister`: start, length.
+    pub registered: Mutex<HashMap<u64, u64>>,
+    counters: Option<Mutex<std::fs::File>>,
+}
+
+static DRIVER: OnceLock<Result<Driver, i32>> = OnceLock::new();
+
+thread_local! {
+    /// The stack of current contexts of the thread.
+    static CURRENT: RefCell<Vec<Arc<Context>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Prints a line of the emulator's own.
+pub fn say(text: &str) {
+    // A closed stderr is no reason to fail.
+    let _ = writeln!(std::io::stderr(), "warpline-emulator: {text}");
+}
+
+/// Starts the driver, at the first `cuInit`.
+pub fn init() -> Res {
+    DRIVER.get_or_init(start).as_ref().map(|_| ()).map_err(|e| *e)
+}
+
+fn start() -> Result<Driver, i32> {
+    let config = Config::read(|name| std::env::var(name).ok()).map_err(|e| {
+        say(&e);
+        code::INVALID_VALUE
+    })?;
+    if config.devices == 0 {
+        return Err(code::NO_DEVICE);
+    }
+    let arena = Arena::new(config.devices, config.memory).ok_or_else(|| {
+        say("cannot reserve address space for device memory; set WARPLINE_EMULATOR_MEMORY lower");
+        code::OUT_OF_MEMORY
+    })?;
+    let counters = match &config.counters {
+        Some(path) => {
+            Some(Mutex::new(std::fs::OpenOptions::new().create(true).append(true).open(path).map_err(|e| {
+                say(&format!("WARPLINE_EMULATOR_COUNTERS={path}: {e}"));
+                code::INVALID_VALUE
+            })?))
+        }
+        None => None,
+    };
+    let mut pools = HashMap::new();
+    let devices = (0..config.devices)
+        .map(|d| {
+            let id = 0x100 + d as usize * 0x10;
+            pools.insert(id, Arc::new(MemPool { device: d, ..MemPool::default() }));
+            Device { primary: Mutex::new((0, None)), default_pool: id, current_pool: AtomicUsize::new(id) }
+        })
+        .collect();
+    Ok(Driver {
+        pool: Pool::new(config.threads),
+        config,
+        arena: Arc::new(arena),
+        devices,
+        next: AtomicUsize::new(0x1000),
+        contexts: Mutex::default(),
+        streams: Mutex::default(),
+        events: Mutex::default(),
+        modules: Mutex::default(),
+        functions: Mutex::default(),
+        pools: Mutex::new(pools),
+        pooled: Mutex::default(),
+        freeing: Mutex::default(),
+        registered: Mutex::default(),
+        counters,
+    })
+}
+
+/// The driver, once `cuInit` has been called.
+pub fn driver() -> Res<&'static Driver> {
+    match DRIVER.get() {
+        Some(Ok(d)) => Ok(d),
+        Some(Err(e)) => Err(*e),
+        None => Err(code::NOT_INITIALIZED),
+    }
+}
+
+impl Driver {
+    /// A fresh handle number.
+    pub fn handle(&self) -> usize {
+        self.next.fetch_add(16, Ordering::Relaxed)
+    }
+
+    /// A new stream of a context.
+    pub fn new_stream(&self, blocking: bool, priority: i32) -> Arc<Stream> {
+        let delay = (self.config.sync == Order::Delay).then_some(self.config.seed);
+        Stream::new(self.handle(), blocking, priority, delay)
+    }
+
+    /// A new context on a device.
+    pub fn new_context(&self, device: u32, flags: u32) -> Arc<Context> {
+        let context = Arc::new(Context {
+            id: self.handle(),
+            device,
+            flags: AtomicU32::new(flags),
+            error: AtomicI32::new(0),
+            null: self.new_stream(true, 0),
+            streams: Mutex::default(),
+            limits: Mutex::default(),
+        });
+        self.contexts.lock().insert(context.id, context.clone());
+        context
+    }
+
+    /// The stream of a handle, with its context; the legacy stream for the numbers that stand for it.
+    pub fn stream(&self, handle: usize) -> Res<StreamOf> {
+        if handle <= 2 {
+            let context = current()?;
+            let stream = context.null.clone();
+            return Ok((context, stream));
+        }
+        let found = self.streams.lock().get(&handle).cloned().ok_or(code::INVALID_HANDLE)?;
+        check(&found.0)?;
+        Ok(found)
+    }
+
+    /// Adds work to a stream, ordered against the legacy stream where the API says so.
+    pub fn enqueue(&self, context: &Arc<Context>, stream: &Arc<Stream>, work: impl FnOnce() + Send + 'static) -> u64 {
+        if Arc::ptr_eq(stream, &context.null) {
+            let others: Vec<_> = context.streams.lock().values().filter(|s| s.blocking).cloned().collect();
+            for other in others {
+                let tail = other.tail();
+                if !other.done(tail) {
+                    stream.push(Box::new(move || other.wait(tail)));
+                }
+            }
+        } else if stream.blocking {
+            let null = context.null.clone();
+            let tail = null.tail();
+            if !null.done(tail) {
+                stream.push(Box::new(move || null.wait(tail)));
+            }
+        }
+        let context = context.clone();
+        let ticket = stream.push(Box::new(move || {
+            // A device that has failed does nothing more.
+            if context.error.load(Ordering::Acquire) == 0 {
+                work();
+            }
+        }));
+        if self.config.sync == Order::AtOnce {
+            stream.wait(ticket);
+        }
+        ticket
+    }
+
+    /// Appends a line of JSON to the counters file.
+    pub fn count(&self, line: &serde_json::Value) {
+        if let Some(file) = &self.counters {
+            let text = format!("{line}\n");
+            if let Err(e) = file.lock().write_all(text.as_bytes()) {
+                say(&format!("cannot write counters: {e}"));
+            }
+        }
+    }
+
+    /// Whether launches and copies are counted.
+    pub fn counting(&self) -> bool {
+        self.counters.is_some()
+    }
+}
+
+impl Context {
+    /// Makes an error stick, and reports it.
+    pub fn fail(&self, error: i32, report: &str) {
+        if self.error.compare_exchange(0, error, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            say(report);
+        }
+    }
+
+    /// Waits for all streams.
+    pub fn synchronize(&self) {
+        let streams: Vec<_> = self.streams.lock().values().cloned().collect();
+        for s in streams {
+            s.synchronize();
+        }
+        self.null.synchronize();
+    }
+}
+
+/// Gives a context's sticky error.
+pub fn check(context: &Context) -> Res {
+    match context.error.load(Ordering::Acquire) {
+        0 => Ok(()),
+        e => Err(e),
+    }
+}
+
+/// The thread's current context, sound or not.
+pub fn current_any() -> Res<Arc<Context>> {
+    driver()?;
+    CURRENT.with_borrow(|c| c.last().cloned()).ok_or(code::INVALID_CONTEXT)
+}
+
+/// The thread's current context, unless it has failed.
+pub fn current() -> Res<Arc<Context>> {
+    let context = current_any()?;
+    check(&context)?;
+    Ok(context)
+}
+
+/// Replaces the thread's current context.
+pub fn set_current(context: Option<Arc<Context>>) {
+    CURRENT.with_borrow_mut(|c| {
+        c.pop();
+        c.extend(context);
+    });
+}
+
+/// Makes a context current on top of the others.
+pub fn push_current(context: Arc<Context>) {
+    CURRENT.with_borrow_mut(|c| c.push(context));
+}
+
+/// Takes the thread's current context off.
+pub fn pop_current() -> Option<Arc<Context>> {
+    CURRENT.with_borrow_mut(Vec::pop)
+}
+
+/// Runs the body of an API function; a defect of ours becomes `CUDA_ERROR_UNKNOWN`, not a crash of the host program.
+pub fn api(body: impl FnOnce() -> Res) -> i32 {
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)) {
+        Ok(Ok(())) => code::SUCCESS,
+        Ok(Err(e)) => e,
+        Err(_) => code::UNKNOWN,
+    }
+}
+
+/// Writes a result through a pointer of the caller.
+///
+/// # Safety
+/// `out` is null or points to a place for a `T`.
+pub unsafe fn put<T>(out: *mut T, value: T) -> Res {
+    if out.is_null() {
+        return Err(code::INVALID_VALUE);
+    }
+    // SAFETY: the caller's contract.
+    unsafe { out.write_unaligned(value) };
+    Ok(())
+}
+
+/// Declares exported functions whose bodies give `Res`. All of them trust the caller for what `cuda.h` asks: pointers
+/// are null or valid for what is read or written through them.
+macro_rules! exports {
+    ($($(#[$meta:meta])* fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $body:block)*) => { $(
+        $(#[$meta])*
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $name($($arg: $ty),*) -> std::ffi::c_int {
+            $crate::driver::state::api(|| {
+                // SAFETY: the driver API's contract, kept by the caller; null pointers are refused in `put`.
+                #[allow(unused_unsafe)]
+                unsafe { $body }
+            })
+        }
+    )* };
+}
+pub(super) use exports;

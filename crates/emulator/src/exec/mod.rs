@@ -1,0 +1,12 @@
+//! Runs lowered programs: 32 lanes at a time, in groups of lanes that share a program counter.
+
+pub mod block;
+pub mod code;
+pub mod control;
+pub mod launch;
+pub mod memory;
+pub mod ops;
+pub mod pool;
+pub mod race;
+pub mod warp;
+pub mod warp_ops;

@@ -1,0 +1,154 @@
+//! Races in shared memory: two threads, at least one writing, the same bytes, and nothing in between that orders
+//! them. Each word remembers its last writer and reader; a barrier of the block or a meeting point of the warp orders.
+
+/// A reader or writer of a word.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Mark {
+    /// Thread number plus one; 0 for nobody, `MANY` for several readers.
+    thread: u32,
+    /// Barriers of the block passed before.
+    block_epoch: u32,
+    /// Meeting points of the warp passed before.
+    warp_epoch: u32,
+    /// Bytes of the word.
+    bytes: u8,
+    /// Whether the access was atomic.
+    atomic: bool,
+}
+
+/// Several readers, of several warps.
+const MANY: u32 = u32::MAX;
+/// Several readers, all of the warp in the low bits.
+const WARP: u32 = 1 << 31;
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Word {
+    writer: Mark,
+    reader: Mark,
+}
+
+/// How a lane touches a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Touch {
+    /// Reads it.
+    Read,
+    /// Writes it.
+    Write,
+    /// Reads and writes it at once.
+    Atomic,
+}
+
+/// Who touches: thread number, meeting points of its warp, and the lane's bytes of the word.
+#[derive(Debug, Clone, Copy)]
+pub struct Who {
+    /// Thread number in the block.
+    pub thread: u32,
+    /// Meeting points of the warp so far.
+    pub warp_epoch: u32,
+}
+
+/// Shadow of a block's shared memory.
+pub struct RaceShadow {
+    words: Vec<Word>,
+    epoch: u32,
+}
+
+impl RaceShadow {
+    /// A shadow for `len` bytes.
+    pub fn new(len: u32) -> RaceShadow {
+        RaceShadow { words: vec![Word::default(); len.div_ceil(4) as usize], epoch: 1 }
+    }
+
+    /// A new block begins.
+    pub fn reset(&mut self) {
+        // Old marks carry an older epoch, so they need no clearing until the counter wraps.
+        if self.epoch > u32::MAX - 1024 {
+            self.words.fill(Word::default());
+            self.epoch = 0;
+        }
+        self.epoch += 1;
+    }
+
+    /// All threads of the block have met.
+    pub fn barrier(&mut self) {
+        self.epoch += 1;
+    }
+
+    /// Whether `m` and `who` are unordered accesses of different threads.
+    fn unordered(&self, m: &Mark, who: Who) -> bool {
+        if m.thread == 0 || m.block_epoch != self.epoch {
+            return false;
+        }
+        if m.thread == MANY {
+            return true;
+        }
+        let (warp, same_thread) = if m.thread & WARP != 0 {
+            (m.thread & !WARP, false)
+        } else {
+            ((m.thread - 1) / 32, m.thread - 1 == who.thread)
+        };
+        !same_thread && (warp != who.thread / 32 || m.warp_epoch == who.warp_epoch)
+    }
+
+    /// Notes an access of `len` bytes at `offset`; gives the offset and the other thread of a race.
+    pub fn touch(&mut self, offset: u32, len: u32, how: Touch, who: Who) -> Option<(u32, u32)> {
+        let (mut at, end) = (offset, offset + len);
+        while at < end {
+            let word = (at / 4) as usize;
+            let next = ((at / 4 + 1) * 4).min(end);
+            let bytes = (((1u32 << (next - at)) - 1) << (at % 4)) as u8;
+            if let Some(other) = self.touch_word(word, bytes, how, who) {
+                return Some((at, other));
+            }
+            at = next;
+        }
+        None
+    }
+
+    fn touch_word(&mut self, index: usize, bytes: u8, how: Touch, who: Who) -> Option<u32> {
+        let Word { writer, reader } = self.words[index];
+        let atomic = how == Touch::Atomic;
+        let other = |m: &Mark| if m.thread == MANY || m.thread & WARP != 0 { u32::MAX } else { m.thread - 1 };
+        let clash = |m: &Mark| m.bytes & bytes != 0 && !(m.atomic && atomic) && self.unordered(m, who);
+        if clash(&writer) {
+            return Some(other(&writer));
+        }
+        if how != Touch::Read && clash(&reader) {
+            return Some(other(&reader));
+        }
+        let mine = Mark { thread: who.thread + 1, block_epoch: self.epoch, warp_epoch: who.warp_epoch, bytes, atomic };
+        let current = |m: &Mark| m.thread != 0 && m.block_epoch == self.epoch;
+        let word = &mut self.words[index];
+        if how == Touch::Read {
+            let mut mark = mine;
+            if current(&reader) {
+                // Bytes accumulate: forgetting a reader would hide races, while a byte too many cannot be told apart
+                // from a reader of the whole word, so only equal threads or equal bytes are joined.
+                let warp_of = if reader.thread & WARP != 0 {
+                    reader.thread & !WARP
+                } else {
+                    (reader.thread.wrapping_sub(1)) / 32
+                };
+                mark = if reader.thread == mine.thread {
+                    Mark { bytes: reader.bytes | bytes, ..mine }
+                } else if reader.thread == MANY {
+                    Mark { bytes: reader.bytes & bytes, ..reader }
+                } else if warp_of == who.thread / 32 && reader.warp_epoch == who.warp_epoch {
+                    Mark { thread: WARP | warp_of, bytes: reader.bytes & bytes, ..mine }
+                } else if warp_of == who.thread / 32 {
+                    mine
+                } else {
+                    Mark { thread: MANY, bytes: reader.bytes & bytes, ..mine }
+                };
+                if mark.bytes == 0 {
+                    mark = mine;
+                }
+            }
+            word.reader = mark;
+        } else {
+            let same = current(&writer) && writer.thread == mine.thread && writer.warp_epoch == mine.warp_epoch;
+            word.writer = if same { Mark { bytes: writer.bytes | bytes, ..mine } } else { mine };
+        }
+        None
+    }
+}

@@ -1,0 +1,278 @@
+//! Floating-point arithmetic. Results that are NaN are the canonical one, as the ISA says for f32 and f16.
+
+use half::f16;
+
+use super::case::Case;
+use super::rounding::{self, Round};
+use super::{Lower, Problem};
+use crate::exec::code::Handler;
+use crate::exec::ops::{Isa, bin, setp, tern, un};
+use crate::ptx::{RegType, Type};
+use RegType::{W16, W32, W64};
+
+/// The canonical NaN of f32.
+#[inline(always)]
+fn q(v: f32) -> f32 {
+    if v.is_nan() { f32::from_bits(0x7fff_ffff) } else { v }
+}
+
+/// Clamps to [0, 1]; NaN becomes 0.
+#[inline(always)]
+fn sat(v: f32) -> f32 {
+    if v > 0.0 { if v < 1.0 { v } else { 1.0 } } else { 0.0 }
+}
+
+fn h(v: u16) -> f32 {
+    f16::from_bits(v).to_f32()
+}
+
+/// Rounds to f16 with the canonical NaN.
+fn to_h(v: f32) -> u16 {
+    if v.is_nan() { 0x7fff } else { f16::from_f32(v).to_bits() }
+}
+
+/// Rounds an f64 to f16 once, with the canonical NaN.
+fn to_h64(v: f64) -> u16 {
+    if v.is_nan() { 0x7fff } else { f16::from_f64(v).to_bits() }
+}
+
+fn pair(a: u32, b: u32, f: impl Fn(u16, u16) -> u16) -> u32 {
+    f(a as u16, b as u16) as u32 | (f((a >> 16) as u16, (b >> 16) as u16) as u32) << 16
+}
+
+fn h_fma(a: u16, b: u16, c: u16) -> u16 {
+    // The product of two f16 is exact in f64, and so is its sum with a third but for far exponents, where the
+    // rounding to 53 bits cannot reach a tie of 11 bits.
+    to_h64(h(a) as f64 * h(b) as f64 + h(c) as f64)
+}
+
+fn min32(a: f32, b: f32) -> f32 {
+    if a.is_nan() {
+        return q(b);
+    }
+    if b.is_nan() || a < b || (a == b && a.is_sign_negative()) { a } else { b }
+}
+
+fn max32(a: f32, b: f32) -> f32 {
+    if a.is_nan() {
+        return q(b);
+    }
+    if b.is_nan() || a > b || (a == b && a.is_sign_positive()) { a } else { b }
+}
+
+fn min64(a: f64, b: f64) -> f64 {
+    if a.is_nan() || b < a || (a == b && b.is_sign_negative()) { b } else { a }
+}
+
+fn max64(a: f64, b: f64) -> f64 {
+    if a.is_nan() || b > a || (a == b && b.is_sign_positive()) { b } else { a }
+}
+
+/// A comparison of f16 values.
+#[allow(clippy::double_comparisons, clippy::neg_cmp_op_on_partial_ord, clippy::nonminimal_bool)]
+pub(super) fn compare_half(c: &Case, isa: Isa, cmp: &str) -> Result<Handler, Problem> {
+    Ok(match cmp {
+        "eq" => setp(isa, |a: u16, b: u16| h(a) == h(b)),
+        "ne" => setp(isa, |a: u16, b: u16| h(a) < h(b) || h(a) > h(b)),
+        "lt" => setp(isa, |a: u16, b: u16| h(a) < h(b)),
+        "le" => setp(isa, |a: u16, b: u16| h(a) <= h(b)),
+        "gt" => setp(isa, |a: u16, b: u16| h(a) > h(b)),
+        "ge" => setp(isa, |a: u16, b: u16| h(a) >= h(b)),
+        "equ" => setp(isa, |a: u16, b: u16| !(h(a) < h(b) || h(a) > h(b))),
+        "neu" => setp(isa, |a: u16, b: u16| h(a) != h(b)),
+        "num" => setp(isa, |a: u16, b: u16| !h(a).is_nan() && !h(b).is_nan()),
+        "nan" => setp(isa, |a: u16, b: u16| h(a).is_nan() || h(b).is_nan()),
+        _ => return c.unsupported(),
+    })
+}
+
+impl Lower<'_> {
+    /// Lowers a floating-point instruction; false if it is none.
+    pub(super) fn float(&mut self, c: &Case) -> Result<bool, Problem> {
+        let ty = match c.types.last() {
+            Some(t @ (Type::F(_) | Type::F16x2 | Type::Bf16 | Type::Bf16x2)) => *t,
+            _ => return Ok(false),
+        };
+        if !matches!(
+            c.name,
+            "add"
+                | "sub"
+                | "mul"
+                | "fma"
+                | "mad"
+                | "div"
+                | "rcp"
+                | "sqrt"
+                | "rsqrt"
+                | "sin"
+                | "cos"
+                | "lg2"
+                | "ex2"
+                | "tanh"
+                | "min"
+                | "max"
+                | "abs"
+                | "neg"
+                | "copysign"
+                | "testp"
+        ) {
+            return Ok(false);
+        }
+        match ty {
+            Type::F(32) => self.float32(c)?,
+            Type::F(64) => self.float64(c)?,
+            Type::F(16) | Type::F16x2 => self.half(c, ty)?,
+            _ => return c.unsupported(),
+        }
+        Ok(true)
+    }
+
+    fn float32(&mut self, c: &Case) -> Result<(), Problem> {
+        let isa = self.isa;
+        let round = c.mods.iter().find_map(|m| Round::parse(m)).unwrap_or(Round::Nearest);
+        c.only(&["rn", "rz", "rm", "rp", "sat", "approx", "full", "NaN"])?;
+        let exact = round == Round::Nearest && !c.has("sat");
+        if c.has("NaN") && !matches!(c.name, "min" | "max") {
+            return c.unsupported();
+        }
+        let two = |c: &Case, f: [Handler; 5]| -> Result<Handler, Problem> {
+            let [near, sat, zero, down, up] = f;
+            Ok(match (round, c.has("sat")) {
+                (Round::Nearest, false) => near,
+                (Round::Nearest, true) => sat,
+                (Round::Zero, false) => zero,
+                (Round::Down, false) => down,
+                (Round::Up, false) => up,
+                _ => return c.unsupported(),
+            })
+        };
+        macro_rules! rounded {
+            ($build:ident, |$($a:ident),+| $near:expr, $soft:path) => {
+                two(c, [
+                    $build(isa, |$($a: f32),+| q($near)),
+                    $build(isa, |$($a: f32),+| sat($near)),
+                    $build(isa, |$($a: f32),+| q($soft($($a),+, Round::Zero))),
+                    $build(isa, |$($a: f32),+| q($soft($($a),+, Round::Down))),
+                    $build(isa, |$($a: f32),+| q($soft($($a),+, Round::Up))),
+                ])?
+            };
+        }
+        fn soft_sub(a: f32, b: f32, r: Round) -> f32 {
+            rounding::add(a, -b, r)
+        }
+        fn soft_rcp(a: f32, r: Round) -> f32 {
+            rounding::div(1.0, a, r)
+        }
+        let handler = match c.name {
+            "add" => rounded!(bin, |a, b| a + b, rounding::add),
+            "sub" => rounded!(bin, |a, b| a - b, soft_sub),
+            "mul" => rounded!(bin, |a, b| a * b, rounding::mul),
+            "fma" | "mad" => rounded!(tern, |a, b, x| a.mul_add(b, x), rounding::fma),
+            "div" => rounded!(bin, |a, b| a / b, rounding::div),
+            "rcp" => rounded!(un, |a| 1.0 / a, soft_rcp),
+            "sqrt" => rounded!(un, |a| a.sqrt(), rounding::sqrt),
+            "rsqrt" if exact => un(isa, |a: f32| q((1.0 / (a as f64).sqrt()) as f32)),
+            "sin" if exact => un(isa, |a: f32| q((a as f64).sin() as f32)),
+            "cos" if exact => un(isa, |a: f32| q((a as f64).cos() as f32)),
+            "lg2" if exact => un(isa, |a: f32| q((a as f64).log2() as f32)),
+            "ex2" if exact => un(isa, |a: f32| q((a as f64).exp2() as f32)),
+            "tanh" if exact => un(isa, |a: f32| q((a as f64).tanh() as f32)),
+            "min" if c.has("NaN") => {
+                bin(isa, |a: f32, b: f32| if a.is_nan() || b.is_nan() { q(f32::NAN) } else { min32(a, b) })
+            }
+            "max" if c.has("NaN") => {
+                bin(isa, |a: f32, b: f32| if a.is_nan() || b.is_nan() { q(f32::NAN) } else { max32(a, b) })
+            }
+            "min" if exact => bin(isa, |a: f32, b: f32| min32(a, b)),
+            "max" if exact => bin(isa, |a: f32, b: f32| max32(a, b)),
+            "abs" if exact => un(isa, |a: u32| a & 0x7fff_ffff),
+            "neg" if exact => un(isa, |a: u32| a ^ 0x8000_0000),
+            "copysign" if exact => bin(isa, |a: u32, b: u32| (a & 0x8000_0000) | (b & 0x7fff_ffff)),
+            _ => return c.unsupported(),
+        };
+        self.lanewise(c, handler, W32, &vec![W32; operands(c.name)][..])
+    }
+
+    fn float64(&mut self, c: &Case) -> Result<(), Problem> {
+        let isa = self.isa;
+        let round = c.mods.iter().find_map(|m| Round::parse(m)).unwrap_or(Round::Nearest);
+        c.only(&["rn", "rz", "rm", "rp", "approx", "ftz"])?;
+        if c.has("ftz") && !c.has("approx") {
+            return c.unsupported();
+        }
+        let near = round == Round::Nearest;
+        let handler = match (c.name, round) {
+            ("add", Round::Nearest) => bin(isa, |a: f64, b: f64| a + b),
+            ("add", Round::Zero) => bin(isa, |a: f64, b: f64| rounding::add64(a, b, Round::Zero)),
+            ("add", Round::Down) => bin(isa, |a: f64, b: f64| rounding::add64(a, b, Round::Down)),
+            ("add", Round::Up) => bin(isa, |a: f64, b: f64| rounding::add64(a, b, Round::Up)),
+            ("sub", Round::Nearest) => bin(isa, |a: f64, b: f64| a - b),
+            ("sub", Round::Zero) => bin(isa, |a: f64, b: f64| rounding::add64(a, -b, Round::Zero)),
+            ("sub", Round::Down) => bin(isa, |a: f64, b: f64| rounding::add64(a, -b, Round::Down)),
+            ("sub", Round::Up) => bin(isa, |a: f64, b: f64| rounding::add64(a, -b, Round::Up)),
+            ("mul", Round::Nearest) => bin(isa, |a: f64, b: f64| a * b),
+            ("mul", Round::Zero) => bin(isa, |a: f64, b: f64| rounding::mul64(a, b, Round::Zero)),
+            ("mul", Round::Down) => bin(isa, |a: f64, b: f64| rounding::mul64(a, b, Round::Down)),
+            ("mul", Round::Up) => bin(isa, |a: f64, b: f64| rounding::mul64(a, b, Round::Up)),
+            ("fma" | "mad", _) if near => tern(isa, |a: f64, b: f64, x: f64| a.mul_add(b, x)),
+            ("div", _) if near => bin(isa, |a: f64, b: f64| a / b),
+            // The approximations keep the high half of the word.
+            ("rcp", _) if c.has("approx") => un(isa, |a: f64| f64::from_bits((1.0 / a).to_bits() & !0xffff_ffff)),
+            ("rsqrt", _) if c.has("approx") => {
+                un(isa, |a: f64| f64::from_bits((1.0 / a.sqrt()).to_bits() & !0xffff_ffff))
+            }
+            ("rcp", _) if near => un(isa, |a: f64| 1.0 / a),
+            ("sqrt", _) if near => un(isa, |a: f64| a.sqrt()),
+            ("min", _) if near => bin(isa, |a: f64, b: f64| min64(a, b)),
+            ("max", _) if near => bin(isa, |a: f64, b: f64| max64(a, b)),
+            ("abs", _) if near => un(isa, |a: u64| a & (u64::MAX >> 1)),
+            ("neg", _) if near => un(isa, |a: u64| a ^ (1 << 63)),
+            ("copysign", _) if near => bin(isa, |a: u64, b: u64| (a & (1 << 63)) | (b & (u64::MAX >> 1))),
+            _ => return c.unsupported(),
+        };
+        self.lanewise(c, handler, W64, &vec![W64; operands(c.name)][..])
+    }
+
+    fn half(&mut self, c: &Case, ty: Type) -> Result<(), Problem> {
+        let isa = self.isa;
+        c.only(&["rn"])?;
+        if ty == Type::F(16) {
+            let handler = match c.name {
+                "add" => bin(isa, |a: u16, b: u16| to_h(h(a) + h(b))),
+                "sub" => bin(isa, |a: u16, b: u16| to_h(h(a) - h(b))),
+                "mul" => bin(isa, |a: u16, b: u16| to_h(h(a) * h(b))),
+                "fma" => tern(isa, h_fma),
+                "min" => bin(isa, |a: u16, b: u16| to_h(min32(h(a), h(b)))),
+                "max" => bin(isa, |a: u16, b: u16| to_h(max32(h(a), h(b)))),
+                "abs" => un(isa, |a: u16| a & 0x7fff),
+                "neg" => un(isa, |a: u16| a ^ 0x8000),
+                _ => return c.unsupported(),
+            };
+            return self.lanewise(c, handler, W16, &vec![W16; operands(c.name)][..]);
+        }
+        let handler = match c.name {
+            "add" => bin(isa, |a: u32, b: u32| pair(a, b, |x, y| to_h(h(x) + h(y)))),
+            "sub" => bin(isa, |a: u32, b: u32| pair(a, b, |x, y| to_h(h(x) - h(y)))),
+            "mul" => bin(isa, |a: u32, b: u32| pair(a, b, |x, y| to_h(h(x) * h(y)))),
+            "fma" => tern(isa, |a: u32, b: u32, x: u32| {
+                h_fma(a as u16, b as u16, x as u16) as u32
+                    | (h_fma((a >> 16) as u16, (b >> 16) as u16, (x >> 16) as u16) as u32) << 16
+            }),
+            "min" => bin(isa, |a: u32, b: u32| pair(a, b, |x, y| to_h(min32(h(x), h(y))))),
+            "max" => bin(isa, |a: u32, b: u32| pair(a, b, |x, y| to_h(max32(h(x), h(y))))),
+            "abs" => un(isa, |a: u32| a & 0x7fff_7fff),
+            "neg" => un(isa, |a: u32| a ^ 0x8000_8000),
+            _ => return c.unsupported(),
+        };
+        self.lanewise(c, handler, W32, &vec![W32; operands(c.name)][..])
+    }
+}
+
+/// Sources of an instruction.
+fn operands(name: &str) -> usize {
+    match name {
+        "fma" | "mad" => 3,
+        "add" | "sub" | "mul" | "div" | "min" | "max" | "copysign" => 2,
+        _ => 1,
+    }
+}

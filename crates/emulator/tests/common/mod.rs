@@ -1,0 +1,71 @@
+//! Runs a test body in a process of its own with the emulator in place of the driver.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+
+use cudarc::driver::{CudaContext, CudaFunction, CudaModule, CudaStream};
+use cudarc::nvrtc::Ptx;
+
+const CHILD: &str = "WARPLINE_EMULATOR_TEST_CHILD";
+
+/// The shared library, which cargo builds beside the test binary.
+fn library() -> PathBuf {
+    let exe = std::env::current_exe().expect("the test binary has a path");
+    let deps = exe.parent().expect("it lies in a folder");
+    let found = [deps.join("libwarpline_emulator.so"), deps.join("../libwarpline_emulator.so")];
+    found.into_iter().find(|p| p.exists()).expect("cargo has built the shared library")
+}
+
+/// Runs `body` in a child process under the emulator with extra environment variables; gives the child's stderr.
+///
+/// `name` is the full name of the test that calls this.
+pub fn emulated_with(name: &str, env: &[(&str, &str)], body: impl FnOnce()) -> String {
+    if std::env::var_os(CHILD).is_some() {
+        body();
+        return String::new();
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for link in ["libcuda.so", "libcuda.so.1"] {
+        std::os::unix::fs::symlink(library(), folder.path().join(link)).expect("a link");
+    }
+    let mut command = Command::new(std::env::current_exe().expect("the test binary has a path"));
+    command.args(["--exact", name, "--nocapture", "--test-threads=1"]);
+    command.env(CHILD, "1").env("LD_LIBRARY_PATH", folder.path()).envs(env.iter().copied());
+    let output = command.output().expect("the child runs");
+    let err = String::from_utf8_lossy(&output.stderr).into_owned();
+    let out = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "child failed:\n{out}\n{err}");
+    assert!(out.contains("1 passed"), "no such test: {name}");
+    err
+}
+
+/// As [`emulated_with`], once in plain order and once under a seed.
+pub fn emulated(name: &str, body: impl Fn()) {
+    emulated_with(name, &[], &body);
+    if std::env::var_os(CHILD).is_none() {
+        for seed in ["7", "1234567"] {
+            emulated_with(name, &[("WARPLINE_EMULATOR_SEED", seed)], &body);
+        }
+    }
+}
+
+/// A context with the kernels of a PTX text.
+pub struct Gpu {
+    pub context: Arc<CudaContext>,
+    pub stream: Arc<CudaStream>,
+    module: Arc<CudaModule>,
+}
+
+impl Gpu {
+    pub fn new(ptx: &str) -> Gpu {
+        let context = CudaContext::new(0).expect("a context");
+        assert_eq!(context.name().expect("a name"), "Warpline emulator");
+        let module = context.load_module(Ptx::from_src(ptx)).expect("the module loads");
+        Gpu { stream: context.new_stream().expect("a stream"), context, module }
+    }
+
+    pub fn kernel(&self, name: &str) -> CudaFunction {
+        self.module.load_function(name).expect("the kernel exists")
+    }
+}

@@ -1,0 +1,8 @@
+//! The exported library under unmodified cudarc: each test runs in a child process that loads it as `libcuda.so`.
+
+mod common;
+mod driver {
+    mod checks;
+    mod kernels;
+    mod streams;
+}
