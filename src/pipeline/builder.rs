@@ -21,7 +21,7 @@ use super::rows;
 use super::run::{Cancel, Hooks, Lane, Plan, Running, Stream};
 use super::sink::{CollectSink, ParquetSink, Sink};
 use super::source::{BatchLimit, ImageSource, ParquetSource, Source};
-use super::stage::{MapStage, Stage};
+use super::stage::{Download, MapStage, Stage, Upload};
 
 /// Memory for batches in flight unless said otherwise.
 const DEFAULT_BUDGET: Bytes = Bytes::gib(1);
@@ -31,6 +31,9 @@ const DEFAULT_BATCH: Bytes = Bytes::mib(2);
 
 /// Queues hold this many batches unless said otherwise: enough for balanced stages with a coefficient of variation of 0.5.
 const DEFAULT_DEPTH: usize = 8;
+
+/// Threads of a device stage: one copies while the other computes.
+const DEVICE_WORKERS: usize = 2;
 
 /// A source, stages and options, to be run into a sink.
 ///
@@ -127,7 +130,9 @@ impl Pipeline {
         self.stage(MapStage::new(name, f))
     }
 
-    /// Where device stages run; host stages run on the host's threads in any case. The host unless said.
+    /// Where device stages run; host stages run on the host's threads in any case. The host unless said. To be called
+    /// before stages are added, since some choose their placement by it. The budget holds on the device as well, where
+    /// every allocation is counted.
     pub fn on(mut self, ctx: &ExecCtx) -> Self {
         self.ctx = Some(ctx.clone());
         self
@@ -197,6 +202,11 @@ impl Pipeline {
     /// A handle that ends the run from another thread.
     pub fn cancel_handle(&self) -> Cancel {
         self.cancel.clone()
+    }
+
+    /// The context that device stages run on, where [`on`](Self::on) has set one.
+    pub fn context(&self) -> Option<&ExecCtx> {
+        self.ctx.as_ref()
     }
 
     /// The schema of the results as far as the stages added so far make it.
@@ -276,11 +286,15 @@ impl Pipeline {
         Ok(running.report(sink.name(), output))
     }
 
-    fn plan(self) -> Result<Plan> {
+    fn plan(mut self) -> Result<Plan> {
+        if let Some(ctx) = &self.ctx {
+            self.ctx = Some(ctx.with_budget(self.budget.0)?);
+        }
         let (lanes, schema) = self.lanes()?;
         let depth = Depth { items: self.depth, bytes: (self.budget.0 / 4).max(1) };
         Ok(Plan {
             limit: self.limit()?,
+            device: self.ctx,
             source: self.source,
             lanes,
             schema,
@@ -304,30 +318,52 @@ impl Pipeline {
         Ok(BatchLimit { bytes, rows: self.batch_rows })
     }
 
-    /// The stages with contexts, threads and schemas, and the schema of the results.
+    /// The stages with contexts, threads and schemas, copies to and from the device between them, and the schema of the
+    /// results.
     fn lanes(&self) -> Result<(Vec<Lane>, SchemaRef)> {
-        let host = shared_host()?;
-        let workers = self.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
         let mut schema = self.source.schema();
         let mut lanes = Vec::with_capacity(self.stages.len());
+        let mut resident: Option<Placement> = None;
         for stage in &self.stages {
+            let wanted = stage.resident().then(|| stage.placement());
+            if resident != wanted {
+                if let Some(placement) = resident {
+                    lanes.push(self.lane(Arc::new(Download { placement }), &schema)?);
+                }
+                if wanted.is_some() {
+                    lanes.push(self.lane(Arc::new(Upload { next: stage.clone() }), &schema)?);
+                }
+                resident = wanted;
+            }
             let mut output = stage.schema(&schema)?;
             if self.on_error == OnError::Null {
                 output = rows::nullable_where_made(&schema, &output);
             }
-            let (ctx, workers) = match (stage.placement(), &self.ctx) {
-                (Placement::Host, _) => (host.clone(), stage.concurrency().unwrap_or(workers).max(1)),
-                (device, Some(ctx)) if ctx.placement() == device => (ctx.clone(), 1),
-                (device, ctx) => {
-                    let expected = ctx.as_ref().map_or(Placement::Host, ExecCtx::placement);
-                    return Err(Error::WrongDevice { op: "pipeline", expected, found: device });
-                }
-            };
-            let name = stage.name().into();
-            lanes.push(Lane { stage: stage.clone(), name, ctx, output: output.clone(), workers });
+            lanes.push(self.lane(stage.clone(), &output)?);
             schema = output;
         }
+        if let Some(placement) = resident {
+            lanes.push(self.lane(Arc::new(Download { placement }), &schema)?);
+        }
         Ok((lanes, schema))
+    }
+
+    fn lane(&self, stage: Arc<dyn Stage>, output: &SchemaRef) -> Result<Lane> {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        let (ctx, workers) = match (stage.placement(), &self.ctx) {
+            (Placement::Host, _) if stage.resident() => {
+                let hint = "return false from resident, or a device from placement";
+                return Err(Error::unsupported("pipeline", format!("{}: residence on the host", stage.name()), hint));
+            }
+            (Placement::Host, _) => (shared_host()?, self.workers.unwrap_or_else(cores)),
+            (device, Some(ctx)) if ctx.placement() == device => (ctx.clone(), DEVICE_WORKERS),
+            (device, ctx) => {
+                let expected = ctx.as_ref().map_or(Placement::Host, ExecCtx::placement);
+                return Err(Error::WrongDevice { op: "pipeline", expected, found: device });
+            }
+        };
+        let workers = stage.concurrency().unwrap_or(workers).max(1);
+        Ok(Lane { name: stage.name().into(), stage, ctx, output: output.clone(), workers })
     }
 }
 

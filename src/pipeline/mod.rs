@@ -38,7 +38,7 @@ pub use errors::{OnError, RowError};
 pub use item::{Item, Origins};
 pub use ledger::Ledger;
 pub use order::Order;
-pub use report::{Progress, Report, StageReport};
+pub use report::{DeviceUse, Progress, Report, StageReport};
 pub use run::{Cancel, Stream};
 pub use sink::{ParquetSink, Sink};
 pub use source::{BatchLimit, ImageSource, MemorySource, ParquetSource, Source, SourceBatch};

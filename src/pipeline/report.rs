@@ -7,6 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::column::Placement;
+use crate::device::{CopyStats, ExecCtx};
 
 use super::bytes::Bytes;
 use super::errors::RowError;
@@ -75,8 +76,29 @@ pub struct Report {
     pub budget: u64,
     /// The most bytes of the budget in use at one time.
     pub peak: u64,
+    /// What the device saw, when the pipeline had one.
+    pub device: Option<DeviceUse>,
     /// Where the output is, for sinks that write files.
     pub output: Option<PathBuf>,
+}
+
+/// What a run did to its device, as counted by the device layer.
+#[derive(Clone, Copy, Debug)]
+pub struct DeviceUse {
+    /// Which device.
+    pub placement: Placement,
+    /// The most bytes allocated at one time.
+    pub peak: u64,
+    /// Bytes that crossed between host and device.
+    pub copies: CopyStats,
+}
+
+impl DeviceUse {
+    /// Reads the counters of a context that was made for the run.
+    pub(super) fn of(ctx: &ExecCtx) -> Option<Self> {
+        let cuda = ctx.as_cuda()?;
+        Some(DeviceUse { placement: ctx.placement(), peak: cuda.ledger().peak(), copies: cuda.copy_stats() })
+    }
 }
 
 impl Report {
@@ -135,6 +157,16 @@ impl fmt::Display for Report {
             Bytes(self.peak),
             Bytes(self.budget)
         )?;
+        if let Some(device) = &self.device {
+            writeln!(
+                f,
+                "{}: peak {}, {} to it, {} from it",
+                device.placement,
+                Bytes(device.peak),
+                Bytes(device.copies.host_to_device),
+                Bytes(device.copies.device_to_host)
+            )?;
+        }
         write!(f, "{} rows out, {} error rows", self.rows_out, self.error_rows)
     }
 }

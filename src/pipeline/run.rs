@@ -19,7 +19,7 @@ use super::errors::{OnError, RowError, about_data, code_and_message};
 use super::item::{FailedRow, Item};
 use super::order::{Key, Order};
 use super::queue::{Depth, Placed, Queued, Queues, Waits};
-use super::report::{KEPT_ERRORS, Meter, Progress, Report};
+use super::report::{DeviceUse, KEPT_ERRORS, Meter, Progress, Report};
 use super::rows;
 use super::source::{BatchLimit, Source};
 use super::stage::Stage;
@@ -39,6 +39,8 @@ pub(super) struct Plan {
     pub(super) source: Box<dyn Source>,
     pub(super) lanes: Vec<Lane>,
     pub(super) schema: SchemaRef,
+    /// The context of device stages, made for this run.
+    pub(super) device: Option<ExecCtx>,
     pub(super) budget: u64,
     pub(super) limit: BatchLimit,
     pub(super) depth: Depth,
@@ -106,6 +108,7 @@ pub(super) struct Running {
     shared: Arc<Shared>,
     hooks: Hooks,
     trace: Option<PathBuf>,
+    device: Option<ExecCtx>,
     source_name: String,
     total_rows: Option<u64>,
     started: Instant,
@@ -137,6 +140,7 @@ impl Running {
         let running = Running {
             hooks: plan.hooks,
             trace: plan.trace,
+            device: plan.device,
             source_name: plan.source.name().to_string(),
             total_rows: plan.source.total_rows(),
             started: Instant::now(),
@@ -216,6 +220,7 @@ impl Running {
             wall: self.wall.unwrap_or_else(|| self.started.elapsed()),
             budget,
             peak,
+            device: self.device.as_ref().and_then(DeviceUse::of),
             output,
         }
     }
@@ -350,6 +355,11 @@ impl Shared {
 
     /// A stage's thread.
     fn work(self: &Arc<Self>, lane: usize, worker: usize) {
+        // A device stage's threads have a stream each.
+        let ctx = match self.lanes[lane].ctx.fork() {
+            Ok(ctx) => ctx,
+            Err(error) => return self.queues.stop(Some(error)),
+        };
         loop {
             let mut waits = Waits::default();
             let taken = self.queues.take(lane, &mut waits);
@@ -359,7 +369,7 @@ impl Shared {
             let Ok(item) = queued.item else { continue };
             let (rows_in, since) = (item.batch.num_rows(), Instant::now());
             let mut parts = Vec::new();
-            match self.step(lane, item) {
+            match self.step(&self.lanes[lane], &ctx, item) {
                 Ok(item) => {
                     let bytes = [queued.bytes, rows::bytes(&item.batch)];
                     self.measure(lane + 1, worker, since, key, [rows_in, item.batch.num_rows()], bytes);
@@ -401,22 +411,21 @@ impl Shared {
     }
 
     /// One item through one stage: the output item, or the error that ends the run.
-    fn step(&self, lane: usize, item: Item) -> Result<Item> {
-        let lane = &self.lanes[lane];
-        if self.on_error == OnError::Fail || lane.stage.placement() != Placement::Host {
-            return self.attempt(lane, item);
+    fn step(&self, lane: &Lane, ctx: &ExecCtx, item: Item) -> Result<Item> {
+        if self.on_error == OnError::Fail || item.batch.placement() != Placement::Host {
+            return self.attempt(lane, ctx, item);
         }
-        match self.attempt(lane, item.clone()) {
-            Err(error) if about_data(&error) => self.isolate(lane, item, error),
+        match self.attempt(lane, ctx, item.clone()) {
+            Err(error) if about_data(&error) => self.isolate(lane, ctx, item, error),
             other => other,
         }
     }
 
     /// Runs a stage, with panics as errors, and settles the rows that it refused.
-    fn attempt(&self, lane: &Lane, item: Item) -> Result<Item> {
+    fn attempt(&self, lane: &Lane, ctx: &ExecCtx, item: Item) -> Result<Item> {
         let (source, row) = item.origins.get(0);
         let (source, row) = (source.clone(), row);
-        let launched = catch_unwind(AssertUnwindSafe(|| lane.stage.launch(&lane.ctx, item)));
+        let launched = catch_unwind(AssertUnwindSafe(|| lane.stage.launch(ctx, item)));
         let mut item = launched.unwrap_or_else(|panic| {
             Err(Error::Item {
                 source_name: source.to_string(),
@@ -449,7 +458,7 @@ impl Shared {
     }
 
     /// Finds the rows that make a stage fail, by halves, and passes the others on.
-    fn isolate(&self, lane: &Lane, item: Item, error: Error) -> Result<Item> {
+    fn isolate(&self, lane: &Lane, ctx: &ExecCtx, item: Item, error: Error) -> Result<Item> {
         let count = item.batch.num_rows();
         if count == 1 {
             return self.refuse(lane, item, &error);
@@ -463,8 +472,8 @@ impl Shared {
                 errors: Vec::new(),
                 covers: 0,
             };
-            done.push(match self.attempt(lane, half.clone()) {
-                Err(error) if about_data(&error) => self.isolate(lane, half, error)?,
+            done.push(match self.attempt(lane, ctx, half.clone()) {
+                Err(error) if about_data(&error) => self.isolate(lane, ctx, half, error)?,
                 other => other?,
             });
         }

@@ -30,9 +30,16 @@ pub trait Stage: Send + Sync {
     /// The name in reports, traces and errors.
     fn name(&self) -> &str;
 
-    /// Where the stage wants its input and leaves its output. Host unless overridden.
+    /// Where the stage works: the host unless overridden. A device stage gets the pipeline's device context.
     fn placement(&self) -> Placement {
         Placement::Host
+    }
+
+    /// Whether a device stage takes its batches on the device and leaves them there. The executor then copies batches
+    /// there before the first of such stages and back behind the last of them. Unless overridden, batches are on the
+    /// host before and behind each stage, and a device stage copies what it needs itself.
+    fn resident(&self) -> bool {
+        false
     }
 
     /// The schema of the output, given that of the input; an error here is an error while building the pipeline.
@@ -42,15 +49,15 @@ pub trait Stage: Send + Sync {
     }
 
     /// What `launch` will need for this batch: an upper bound, cheap to compute, that allocates nothing large. The
-    /// budget is as hard as these bounds are true.
+    /// budget is as hard as these bounds are true. A resident stage may be asked while the batch is still on the host.
     fn bound(&self, batch: &Batch) -> Result<Bound>;
 
     /// Processes one item. `ctx` is a host context for a host stage and the pipeline's device context for a device
     /// stage. An `Err` about data is an error of the rows of this item; other errors end the run.
     fn launch(&self, ctx: &ExecCtx, item: Item) -> Result<Item>;
 
-    /// How many items may be in `launch` at one time on the host; `None` lets the executor choose (one per worker).
-    /// A device stage has one driver thread whatever this says.
+    /// How many items may be in `launch` at one time; `None` lets the executor choose: one per worker on the host, two
+    /// on a device, each on a stream of its own, so that one copies while the other computes.
     fn concurrency(&self) -> Option<usize> {
         None
     }
@@ -109,5 +116,71 @@ impl<F: Fn(&Batch) -> Result<Batch> + Send + Sync> Stage for MapStage<F> {
     fn launch(&self, _ctx: &ExecCtx, item: Item) -> Result<Item> {
         let batch = (self.f)(item.batch())?;
         item.with_batch(batch)
+    }
+}
+
+/// Copies batches to the device, before resident stages.
+pub(super) struct Upload {
+    /// The stage that comes next: what it asks for must fit as well, as a batch on a device is not split.
+    pub(super) next: Arc<dyn Stage>,
+}
+
+impl Stage for Upload {
+    fn name(&self) -> &str {
+        "upload"
+    }
+
+    fn placement(&self) -> Placement {
+        self.next.placement()
+    }
+
+    fn resident(&self) -> bool {
+        true
+    }
+
+    fn bound(&self, batch: &Batch) -> Result<Bound> {
+        let next = self.next.bound(batch)?;
+        Ok(Bound { workspace: next.workspace.saturating_add(next.output), output: batch.nbytes() as u64 })
+    }
+
+    fn launch(&self, ctx: &ExecCtx, item: Item) -> Result<Item> {
+        let batch = item.batch().to(ctx)?;
+        item.with_batch(batch)
+    }
+
+    fn copies(&self, input: u64) -> (u64, u64) {
+        (input, 0)
+    }
+}
+
+/// Copies batches back to the host, behind resident stages.
+pub(super) struct Download {
+    pub(super) placement: Placement,
+}
+
+impl Stage for Download {
+    fn name(&self) -> &str {
+        "download"
+    }
+
+    fn placement(&self) -> Placement {
+        self.placement
+    }
+
+    fn resident(&self) -> bool {
+        true
+    }
+
+    fn bound(&self, batch: &Batch) -> Result<Bound> {
+        Ok(Bound { workspace: 0, output: batch.nbytes() as u64 })
+    }
+
+    fn launch(&self, _ctx: &ExecCtx, item: Item) -> Result<Item> {
+        let batch = item.batch().to_host()?;
+        item.with_batch(batch)
+    }
+
+    fn copies(&self, input: u64) -> (u64, u64) {
+        (0, input)
     }
 }

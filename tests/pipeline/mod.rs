@@ -1,6 +1,7 @@
 //! Tests of `warpline::pipeline`, a module per concern of it.
 
 mod budget;
+mod device;
 mod errors;
 mod flow;
 mod life;

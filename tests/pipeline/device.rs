@@ -1,0 +1,125 @@
+//! Stages on a device: copies between places, the budget there, errors there.
+
+use warpline::arrow::array::UInt32Array;
+use warpline::arrow::datatypes::{DataType, UInt32Type};
+use warpline::column::DeviceColumn;
+use warpline::device::{Grid, UserArg, UserModule};
+use warpline::pipeline::{Bytes, OnError};
+use warpline::{Column, Error, Placement};
+
+use super::*;
+use crate::common::with_device;
+
+/// Adds a number to column `n` with a kernel of its own, on batches that are on the device.
+struct Add {
+    module: UserModule,
+    placement: Placement,
+    value: u32,
+}
+
+impl Stage for Add {
+    fn name(&self) -> &str {
+        "add"
+    }
+
+    fn placement(&self) -> Placement {
+        self.placement
+    }
+
+    fn resident(&self) -> bool {
+        true
+    }
+
+    fn bound(&self, batch: &Batch) -> Result<Bound> {
+        Ok(Bound { workspace: 0, output: batch.nbytes() as u64 })
+    }
+
+    fn launch(&self, ctx: &ExecCtx, item: Item) -> Result<Item> {
+        let (cuda, batch) = (ctx.as_cuda().unwrap(), item.batch());
+        assert_eq!(batch.placement(), self.placement);
+        let input = batch.columns()[0].as_device().unwrap();
+        let rows = input.len();
+        let mut out = cuda.allocate("add", 4 * rows)?;
+        let args = vec![
+            UserArg::In(&input.buffers()[0]),
+            UserArg::U64(rows as u64),
+            UserArg::U32(self.value),
+            UserArg::Out(&mut out),
+        ];
+        // SAFETY: these are the parameters of `add_u32`, and both buffers hold 4 x `rows` bytes.
+        unsafe { self.module.launch(cuda, "add_u32", Grid::cover("add", rows as u64, 128)?, args)? };
+        let column: Column = DeviceColumn::fixed(cuda, DataType::UInt32, rows, None, out.freeze())?.into();
+        let sums = Batch::try_new(batch.schema().clone(), vec![column], rows, self.placement)?;
+        item.with_batch(sums)
+    }
+}
+
+fn add(ctx: &ExecCtx, value: u32) -> Add {
+    let ptx = include_str!("../../examples/own_stage/add_u32.ptx");
+    let module = UserModule::from_ptx(ctx.as_cuda().unwrap(), "add_u32", ptx).unwrap();
+    Add { module, placement: ctx.placement(), value }
+}
+
+fn counted(rows: u32) -> Pipeline {
+    let numbers: ArrayRef = Arc::new(UInt32Array::from_iter_values(0..rows));
+    let batch = Batch::from_record_batch(&RecordBatch::try_from_iter([("n", numbers)]).unwrap());
+    Pipeline::from_source(MemorySource::new(batch.schema().clone(), vec![batch]).unwrap())
+}
+
+fn values(batches: &[Batch]) -> Vec<u32> {
+    let columns = batches.iter().map(|batch| batch.columns()[0].to_array().unwrap());
+    columns.flat_map(|column| column.as_primitive::<UInt32Type>().values().to_vec()).collect()
+}
+
+#[test]
+fn resident_stages_share_one_copy_there_and_one_back() {
+    with_device(|ctx| {
+        let pipeline = counted(5000).on(ctx).batch_rows(300).stage(Jitter).unwrap();
+        let pipeline = pipeline.stage(add(ctx, 1)).unwrap().stage(add(ctx, 2)).unwrap().stage(Jitter).unwrap();
+        let pipeline = pipeline.stage(add(ctx, 4)).unwrap();
+        let out = pipeline.collect().unwrap();
+        let names: Vec<&str> = out.report.stages.iter().map(|stage| stage.name.as_str()).collect();
+        let expected = ["memory", "jitter", "upload", "add", "add", "download", "jitter", "upload", "add", "download"];
+        assert_eq!(names, [&expected[..], &["collect"]].concat());
+        assert_eq!(values(&out.batches), (7..5007).collect::<Vec<_>>());
+        assert!(out.batches.iter().all(|batch| batch.placement() == Placement::Host));
+        let device = out.report.device.unwrap();
+        assert_eq!((device.copies.host_to_device, device.copies.device_to_host), (40_000, 40_000));
+        assert!(device.peak > 0 && device.peak <= out.report.budget);
+    });
+}
+
+#[test]
+fn the_budget_holds_on_the_device_and_any_settings_give_the_same() {
+    with_device(|ctx| {
+        for (budget, rows, workers) in [(100_000, 500, 1), (300_000, 1000, 3), (1 << 20, 333, 2)] {
+            let pipeline = counted(20_000).on(ctx).budget(Bytes(budget)).batch_rows(rows).workers(workers);
+            let pipeline = pipeline.stage(add(ctx, 5)).unwrap().stage(Jitter).unwrap();
+            let out = pipeline.on_error(OnError::Null).collect().unwrap();
+            assert_eq!(values(&out.batches), (5..20_005).collect::<Vec<_>>());
+            assert!(out.report.peak <= budget && out.report.device.unwrap().peak <= budget);
+        }
+    });
+}
+
+#[test]
+fn a_device_stage_needs_its_device() {
+    with_device(|ctx| {
+        let error = counted(10).stage(add(ctx, 1)).unwrap().collect().err().unwrap();
+        assert!(matches!(error, Error::WrongDevice { .. }), "{error}");
+    });
+}
+
+#[test]
+fn dropping_a_stream_with_work_on_the_device() {
+    with_device(|ctx| {
+        for polls in 0..4 {
+            let pipeline = counted(20_000).on(ctx).batch_rows(100).stage(add(ctx, 5)).unwrap();
+            let mut stream = pipeline.stage(add(ctx, 5)).unwrap().stream().unwrap();
+            for _ in 0..polls {
+                stream.next().unwrap().unwrap();
+            }
+        }
+        ctx.finish().unwrap();
+    });
+}
