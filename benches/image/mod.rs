@@ -1,5 +1,6 @@
 //! Benches of `warpline::image`, a module per operator.
 
+mod jpeg_decode;
 mod normalize;
 mod preprocess;
 mod resize;
@@ -12,6 +13,7 @@ use crate::common::CudaTime;
 
 /// Runs every group of this area.
 pub fn benches(criterion: &mut Criterion) {
+    jpeg_decode::benches(criterion);
     normalize::benches(criterion);
     preprocess::benches(criterion);
     resize::benches(criterion);
