@@ -48,7 +48,8 @@ template <typename Layout, typename Value>
 __device__ __forceinline__ void preprocess(const warpline::PassInputs& in, const Value* table, uint32_t n, Value* out) {
     __shared__ Value cached[warpline::kTableEntries];
     warpline::load_table(table, cached);
-    warpline::resample_pass(in, n, TensorSink<Layout, Value>{cached, out});
+    const warpline::ImagePass image = in.images[warpline::image_of_block(in.images, n, blockIdx.x)];
+    warpline::resample_image(in, image, TensorSink<Layout, Value>{cached, out});
 }
 
 }  // namespace

@@ -36,7 +36,7 @@ struct alignas(16) ImagePass {
     uint32_t width;          // the window's size on the canvas
     uint32_t height;
     uint32_t first_block;    // first block of the grid that works on this image
-    uint32_t unused;
+    uint32_t tile;           // columns of a staged tile, or 0: resize.cu
 };
 constexpr uint32_t kBetween = 4;
 
@@ -162,11 +162,10 @@ __device__ __forceinline__ void make_quad(const PassInputs& in, const ImagePass&
     }
 }
 
-// Makes this thread's quad of the batch and hands it to the sink: `sink.put(image, x, y, count, bytes)`, or
+// Makes this thread's quad of an image and hands it to the sink: `sink.put(image, x, y, count, bytes)`, or
 // `sink.zero(image, x, y, count)` for a null image.
 template <typename Sink>
-__device__ __forceinline__ void resample_pass(const PassInputs& in, uint32_t n, const Sink& sink) {
-    const ImagePass image = in.images[image_of_block(in.images, n, blockIdx.x)];
+__device__ __forceinline__ void resample_image(const PassInputs& in, const ImagePass& image, const Sink& sink) {
     const uint32_t quads = (image.canvas_width + kQuad - 1) / kQuad;
     const uint64_t item = static_cast<uint64_t>(blockIdx.x - image.first_block) * blockDim.x + threadIdx.x;
     if (item >= static_cast<uint64_t>(quads) * image.canvas_height) {

@@ -5,7 +5,7 @@
 
 use super::OP;
 use super::plan::{Axis, BatchPlan, ImagePlan, Order};
-use super::table::AxisTable;
+use super::table::{AxisTable, Taps};
 use crate::device::kernels::entries::resize::PASS_U8;
 use crate::device::launch::kernel;
 use crate::device::{CudaCtx, DeviceBuffer, Grid, In, Out};
@@ -17,6 +17,10 @@ pub(crate) const THREADS: u64 = 256;
 
 /// Pixels that a thread makes.
 const QUAD: u64 = 4;
+
+/// Rows of a staged tile, and pixels of one of its rows in shared memory (`kTileRows`, `kStagedPixels`).
+const TILE_ROWS: u32 = 8;
+const STAGED_PIXELS: u32 = 512;
 
 /// Rows between the passes start at multiples of this many bytes, so that a vertical pass reads whole words.
 const ROW_ALIGN: u64 = 16;
@@ -46,6 +50,7 @@ pub(crate) struct ImagePass {
     canvas: (u32, u32),
     left_top: (u32, u32),
     size: (u32, u32),
+    tile: u32,
 }
 
 const KIND_COPY: u32 = 1;
@@ -56,6 +61,9 @@ const FROM_BETWEEN: u32 = 4;
 impl ImagePass {
     /// Blocks that work on the image.
     fn blocks(&self) -> u64 {
+        if self.tile > 0 {
+            return u64::from(self.canvas.0.div_ceil(self.tile)) * u64::from(self.canvas.1.div_ceil(TILE_ROWS));
+        }
         (u64::from(self.canvas.0).div_ceil(QUAD) * u64::from(self.canvas.1)).div_ceil(THREADS)
     }
 
@@ -64,7 +72,7 @@ impl ImagePass {
         out.extend(self.out.to_le_bytes());
         let (canvas, at, size) = (self.canvas, self.left_top, self.size);
         let words = [self.source_row, self.out_row, self.taps, self.kind, canvas.0, canvas.1];
-        for word in words.into_iter().chain([at.0, at.1, size.0, size.1, first_block, 0]) {
+        for word in words.into_iter().chain([at.0, at.1, size.0, size.1, first_block, self.tile]) {
             out.extend(word.to_le_bytes());
         }
     }
@@ -110,7 +118,7 @@ pub(crate) fn first_pass(
     for (row, image) in plan.images.iter().enumerate() {
         let Target { out, out_row } = target(row);
         let (first, mut last) = match image {
-            Some(image) => passes(image, &tables.first_tap, &mut between_bytes),
+            Some(image) => passes(image, &tables, &mut between_bytes),
             None => (ImagePass::default(), ImagePass { canvas: null_canvas, ..ImagePass::default() }),
         };
         (last.out, last.out_row) = (out, out_row);
@@ -170,11 +178,13 @@ struct Tables {
     taps: Vec<u8>,
     weights: Vec<i32>,
     first_tap: Vec<u32>,
+    tile: Vec<u32>,
 }
 
 impl Tables {
     fn new(op: &'static str, tables: &[AxisTable]) -> Result<Self> {
-        let mut all = Tables { taps: Vec::new(), weights: Vec::new(), first_tap: Vec::with_capacity(tables.len()) };
+        let tile = tables.iter().map(tile).collect();
+        let mut all = Tables { taps: Vec::new(), weights: Vec::new(), first_tap: Vec::new(), tile };
         for table in tables {
             all.first_tap.push((all.taps.len() / 16) as u32);
             let base = all.weights.len() as u64;
@@ -192,12 +202,23 @@ impl Tables {
     }
 }
 
+/// Columns of the tiles that a horizontal pass stages, the most whose source pixels fit; 0 where none do, and where a
+/// pixel has one tap at most (nearest), which staging would not help.
+fn tile(table: &AxisTable) -> u32 {
+    let pixels = |tile: &[Taps]| tile[tile.len() - 1].start + tile[tile.len() - 1].count - tile[0].start;
+    let fits = |columns: &u32| table.taps.chunks(*columns as usize).all(|tile| pixels(tile) <= STAGED_PIXELS);
+    match table.taps.iter().all(|t| t.count > 0) && table.taps.iter().any(|t| t.count > 1) {
+        true => [64, 32, 16].into_iter().find(fits).unwrap_or(0),
+        false => 0,
+    }
+}
+
 /// The first and the last pass of an image; the first is empty where one pass, or none, is enough.
-fn passes(image: &ImagePlan, first_tap: &[u32], between_bytes: &mut u64) -> (ImagePass, ImagePass) {
+fn passes(image: &ImagePlan, tables: &Tables, between_bytes: &mut u64) -> (ImagePass, ImagePass) {
     let (x, y) = (&image.x, &image.y);
     let row = 3 * u64::from(image.source.width);
     let window = image.source.offset as u64 + u64::from(y.source_start) * row + 3 * u64::from(x.source_start);
-    let taps = |axis: &Axis| axis.table.map_or(0, |t| first_tap[t]);
+    let taps = |axis: &Axis| axis.table.map_or(0, |t| tables.first_tap[t]);
     let last = ImagePass {
         source: window,
         source_row: row as u32,
@@ -219,6 +240,10 @@ fn passes(image: &ImagePlan, first_tap: &[u32], between_bytes: &mut u64) -> (Ima
         Order::HorizontalFirst => (horizontal, vertical),
         Order::VerticalFirst => (vertical, horizontal),
     };
+    let tile = match image.order {
+        Order::HorizontalFirst => x.table.map_or(0, |t| tables.tile[t]),
+        Order::VerticalFirst => 0,
+    };
     let between_row = (3 * u64::from(size.0)).next_multiple_of(ROW_ALIGN);
     let at = *between_bytes;
     *between_bytes += between_row * u64::from(size.1);
@@ -232,6 +257,7 @@ fn passes(image: &ImagePlan, first_tap: &[u32], between_bytes: &mut u64) -> (Ima
         canvas: size,
         left_top: (0, 0),
         size,
+        tile,
     };
     let source_row = between_row as u32;
     (first, ImagePass { source: at, source_row, kind: finally.0 | FROM_BETWEEN, taps: finally.1, ..last })
