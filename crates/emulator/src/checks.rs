@@ -81,6 +81,8 @@ pub enum FaultKind {
     BadCall,
     /// Calls nested too deeply.
     StackOverflow,
+    /// A function that calls itself, which the emulator cannot run.
+    Recursion,
 }
 
 impl FaultKind {
@@ -160,6 +162,7 @@ impl Fault {
             FaultKind::Deadlock => "all threads of the block wait for each other".to_string(),
             FaultKind::BadBranch => format!("index {addr} is past the branch table"),
             FaultKind::BadCall => format!("call of {addr:#x}, which is no function"),
+            FaultKind::Recursion => "recursion is not supported by the emulator".to_string(),
             FaultKind::StackOverflow => "calls nested too deeply".to_string(),
         }
     }

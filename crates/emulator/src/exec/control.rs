@@ -139,6 +139,11 @@ impl Warp {
             self.fault(ins, m.trailing_zeros(), FaultKind::StackOverflow, 0, 0);
             return Err(());
         }
+        // Registers and parameters of a function exist once, so it cannot be on the stack twice.
+        if self.groups[self.current].stack.iter().any(|(_, site)| site >> 16 == target as u32) {
+            self.fault(ins, m.trailing_zeros(), FaultKind::Recursion, 0, 0);
+            return Err(());
+        }
         let callee = &program.callees[target];
         for ((from, size), (to, _)) in program.sites[ins.id as usize].args.iter().zip(&callee.params) {
             // SAFETY: passed on from the caller.

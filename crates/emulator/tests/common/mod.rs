@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
-use cudarc::driver::{CudaContext, CudaFunction, CudaModule, CudaStream};
+use cudarc::driver::{CudaContext, CudaFunction, CudaModule, CudaSlice, CudaStream};
 use cudarc::nvrtc::Ptx;
 
 const CHILD: &str = "WARPLINE_EMULATOR_TEST_CHILD";
@@ -65,7 +65,25 @@ impl Gpu {
         Gpu { stream: context.new_stream().expect("a stream"), context, module }
     }
 
+    /// Memory that nothing has written.
+    pub fn undefined(&self, n: usize) -> CudaSlice<u32> {
+        // SAFETY: whoever reads it is caught.
+        unsafe { self.stream.alloc(n) }.expect("memory")
+    }
+
     pub fn kernel(&self, name: &str) -> CudaFunction {
         self.module.load_function(name).expect("the kernel exists")
     }
+}
+
+/// Launches a kernel of a test file with arguments that fit it.
+#[macro_export]
+macro_rules! launch {
+    ($stream:expr, $kernel:expr, $config:expr $(, $arg:expr)* $(,)?) => {{
+        let (mut builder, config) = ($stream.launch_builder($kernel), $config);
+        $(builder.arg($arg);)*
+        // SAFETY: the arguments have the types of the kernel's parameters; defects are planted on purpose, and the
+        // emulator catches them.
+        unsafe { builder.launch(config) }
+    }};
 }

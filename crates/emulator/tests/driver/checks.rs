@@ -1,8 +1,9 @@
 //! Planted defects that must be found, and clean twins that must not be flagged.
 
-use cudarc::driver::{DriverError, LaunchConfig, PushKernelArg, sys};
+use cudarc::driver::{DevicePtr, DriverError, LaunchConfig, PushKernelArg, sys};
 
 use crate::common::{Gpu, emulated_with};
+use crate::launch;
 
 const PTX: &str = include_str!("../data/defects.ptx");
 
@@ -15,9 +16,7 @@ fn one_output(name: &str, threads: u32, shared: u32) -> Result<(), DriverError> 
     let gpu = Gpu::new(PTX);
     let mut out = gpu.stream.alloc_zeros::<u32>(64).unwrap();
     let f = gpu.kernel(name);
-    let mut launch = gpu.stream.launch_builder(&f);
-    launch.arg(&mut out);
-    unsafe { launch.launch(config(threads, shared)) }.expect("a launch itself succeeds");
+    launch!(gpu.stream, &f, config(threads, shared), &mut out).expect("a launch itself succeeds");
     let result = gpu.stream.synchronize();
     if result.is_err() {
         // The error sticks: whatever comes next fails as well.
@@ -78,9 +77,7 @@ fn finds_store_past_end() {
         let mut out = gpu.stream.alloc_zeros::<u32>(100).unwrap();
         let f = gpu.kernel("past_end");
         let n = 100u32;
-        let mut launch = gpu.stream.launch_builder(&f);
-        launch.arg(&mut out).arg(&n);
-        unsafe { launch.launch(LaunchConfig { grid_dim: (2, 1, 1), ..config(64, 0) }) }.unwrap();
+        launch!(gpu.stream, &f, LaunchConfig { grid_dim: (2, 1, 1), ..config(64, 0) }, &mut out, &n).unwrap();
         expect(CUDA_ERROR_ILLEGAL_ADDRESS, gpu.stream.synchronize());
     });
     if !report.is_empty() {
@@ -99,12 +96,10 @@ fn finds_store_past_end() {
 fn finds_unwritten_memory() {
     let report = emulated_with("driver::checks::finds_unwritten_memory", &[], || {
         let gpu = Gpu::new(PTX);
-        let input = unsafe { gpu.stream.alloc::<u32>(64) }.unwrap();
+        let input = gpu.undefined(64);
         let mut out = gpu.stream.alloc_zeros::<u32>(64).unwrap();
         let f = gpu.kernel("reads_unwritten");
-        let mut launch = gpu.stream.launch_builder(&f);
-        launch.arg(&input).arg(&mut out);
-        unsafe { launch.launch(config(64, 0)) }.unwrap();
+        launch!(gpu.stream, &f, config(64, 0), &input, &mut out).unwrap();
         expect(CUDA_ERROR_LAUNCH_FAILED, gpu.stream.synchronize());
     });
     assert!(report.is_empty() || report.contains("which nothing wrote: 0 bytes inside allocation"), "{report}");
@@ -114,7 +109,7 @@ fn finds_unwritten_memory() {
 fn finds_download_of_unwritten_memory() {
     let report = emulated_with("driver::checks::finds_download_of_unwritten_memory", &[], || {
         let gpu = Gpu::new(PTX);
-        let data = unsafe { gpu.stream.alloc::<u32>(64) }.unwrap();
+        let data = gpu.undefined(64);
         assert_eq!(gpu.stream.clone_dtoh(&data).unwrap_err().0, CUDA_ERROR_LAUNCH_FAILED);
     });
     assert!(report.is_empty() || report.contains("dtoh copy of 256 bytes"), "{report}");
@@ -125,18 +120,14 @@ fn finds_use_after_free() {
     let report = emulated_with("driver::checks::finds_use_after_free", &[], || {
         let gpu = Gpu::new(PTX);
         let input = gpu.stream.alloc_zeros::<u32>(64).unwrap();
-        let stale = unsafe { gpu.stream.upgrade_device_ptr::<u32>(input.leak(), 64) };
         let address = {
-            use cudarc::driver::DevicePtr;
-            let (p, _guard) = stale.device_ptr(&gpu.stream);
+            let (p, _guard) = input.device_ptr(&gpu.stream);
             p
         };
-        drop(stale);
+        drop(input);
         let mut out = gpu.stream.alloc_zeros::<u32>(64).unwrap();
         let f = gpu.kernel("spins_past_free");
-        let mut launch = gpu.stream.launch_builder(&f);
-        launch.arg(&address).arg(&mut out);
-        unsafe { launch.launch(config(64, 0)) }.unwrap();
+        launch!(gpu.stream, &f, config(64, 0), &address, &mut out).unwrap();
         expect(CUDA_ERROR_ILLEGAL_ADDRESS, gpu.stream.synchronize());
     });
     assert!(report.is_empty() || report.contains("which was freed"), "{report}");
@@ -148,6 +139,7 @@ fn finds_double_free() {
         let gpu = Gpu::new(PTX);
         let at = gpu.stream.alloc_zeros::<u32>(64).unwrap().leak();
         let stream = gpu.stream.cu_stream();
+        // SAFETY: wrong frees are refused with a code.
         unsafe {
             assert_eq!(sys::cuMemFreeAsync(at, stream), CUDA_SUCCESS);
             assert_eq!(sys::cuMemFreeAsync(at, stream), CUDA_ERROR_INVALID_VALUE);

@@ -3,6 +3,7 @@
 use cudarc::driver::{LaunchConfig, PushKernelArg, sys};
 
 use crate::common::{Gpu, emulated};
+use crate::launch;
 
 const PTX: &str = include_str!("../data/basic.ptx");
 
@@ -30,9 +31,7 @@ fn elementwise() {
             let mut out = gpu.stream.alloc_zeros::<f32>(n).unwrap();
             let f = gpu.kernel("add_f32");
             let len = n as u64;
-            let mut launch = gpu.stream.launch_builder(&f);
-            launch.arg(&da).arg(&db).arg(&mut out).arg(&len);
-            unsafe { launch.launch(config((n as u32).div_ceil(256), 256, 0)) }.unwrap();
+            launch!(gpu.stream, &f, config((n as u32).div_ceil(256), 256, 0), &da, &db, &mut out, &len).unwrap();
             let got = gpu.stream.clone_dtoh(&out).unwrap();
             let want: Vec<f32> = a.iter().zip(&b).map(|(x, y)| x + y).collect();
             assert_eq!(got, want);
@@ -50,9 +49,7 @@ fn half_and_bf16_stores() {
         let mut b = gpu.stream.alloc_zeros::<u16>(1000).unwrap();
         let f = gpu.kernel("convert");
         let n = 1000u32;
-        let mut launch = gpu.stream.launch_builder(&f);
-        launch.arg(&din).arg(&mut h).arg(&mut b).arg(&n);
-        unsafe { launch.launch(config(4, 256, 0)) }.unwrap();
+        launch!(gpu.stream, &f, config(4, 256, 0), &din, &mut h, &mut b, &n).unwrap();
         let (h, b) = (gpu.stream.clone_dtoh(&h).unwrap(), gpu.stream.clone_dtoh(&b).unwrap());
         for i in 0..1000 {
             let x = input[i] as f32 * [1f32, 2., 3., 4.][i & 3];
@@ -70,9 +67,7 @@ fn shared_memory_and_barriers() {
         let din = gpu.stream.clone_htod(&input).unwrap();
         let mut out = gpu.stream.alloc_zeros::<i32>(1024).unwrap();
         let f = gpu.kernel("reverse");
-        let mut launch = gpu.stream.launch_builder(&f);
-        launch.arg(&din).arg(&mut out);
-        unsafe { launch.launch(config(4, 256, 0)) }.unwrap();
+        launch!(gpu.stream, &f, config(4, 256, 0), &din, &mut out).unwrap();
         let want: Vec<i32> = input.chunks(256).flat_map(|c| c.iter().rev().copied()).collect();
         assert_eq!(gpu.stream.clone_dtoh(&out).unwrap(), want);
     });
@@ -88,9 +83,7 @@ fn ballots_shuffles_and_dynamic_shared_memory() {
         for limit in [-2000, -500, 0, 777, 2000] {
             let mut out = gpu.stream.alloc_zeros::<i32>(1024).unwrap();
             let mut count = gpu.stream.alloc_zeros::<i32>(1).unwrap();
-            let mut launch = gpu.stream.launch_builder(&f);
-            launch.arg(&din).arg(&limit).arg(&mut out).arg(&mut count);
-            unsafe { launch.launch(config(1, 1024, 128)) }.unwrap();
+            launch!(gpu.stream, &f, config(1, 1024, 128), &din, &limit, &mut out, &mut count).unwrap();
             let want: Vec<i32> = input.iter().copied().filter(|v| *v > limit).collect();
             let n = gpu.stream.clone_dtoh(&count).unwrap()[0] as usize;
             assert_eq!(&gpu.stream.clone_dtoh(&out).unwrap()[..n], want);
@@ -107,14 +100,13 @@ fn atomics_and_device_variables() {
         let mut bins = gpu.stream.alloc_zeros::<u32>(256).unwrap();
         let f = gpu.kernel("histogram");
         let n = input.len() as u32;
-        let mut launch = gpu.stream.launch_builder(&f);
-        launch.arg(&din).arg(&n).arg(&mut bins);
-        unsafe { launch.launch(config(13, 256, 0)) }.unwrap();
+        launch!(gpu.stream, &f, config(13, 256, 0), &din, &n, &mut bins).unwrap();
         let mut want = [0u32; 256];
         input.iter().for_each(|v| want[*v as usize] += 1);
         assert_eq!(gpu.stream.clone_dtoh(&bins).unwrap(), want);
         let text = std::ffi::CString::new(PTX).unwrap();
         let (mut module, mut at, mut size, mut value) = (std::ptr::null_mut(), 0, 0, [0u8; 4]);
+        // SAFETY: all pointers are to live values of the right sizes.
         unsafe {
             sys::cuModuleLoadData(&mut module, text.as_ptr().cast()).result().unwrap();
             sys::cuModuleGetGlobal_v2(&mut at, &mut size, module, c"counter".as_ptr()).result().unwrap();
@@ -135,9 +127,7 @@ fn decoupled_look_back() {
         let mut state = gpu.stream.alloc_zeros::<u64>(blocks).unwrap();
         let mut ticket = gpu.stream.alloc_zeros::<u32>(1).unwrap();
         let f = gpu.kernel("lookback");
-        let mut launch = gpu.stream.launch_builder(&f);
-        launch.arg(&din).arg(&mut out).arg(&mut state).arg(&mut ticket);
-        unsafe { launch.launch(config(blocks as u32, 128, 0)) }.unwrap();
+        launch!(gpu.stream, &f, config(blocks as u32, 128, 0), &din, &mut out, &mut state, &mut ticket).unwrap();
         let want: Vec<u32> = input
             .iter()
             .scan(0u32, |s, v| {
@@ -157,9 +147,7 @@ fn divergence() {
         let din = gpu.stream.clone_htod(&input).unwrap();
         let mut out = gpu.stream.alloc_zeros::<i32>(32).unwrap();
         let f = gpu.kernel("diverge");
-        let mut launch = gpu.stream.launch_builder(&f);
-        launch.arg(&din).arg(&mut out);
-        unsafe { launch.launch(config(1, 32, 0)) }.unwrap();
+        launch!(gpu.stream, &f, config(1, 32, 0), &din, &mut out).unwrap();
         let want: Vec<i32> =
             input.iter().map(|v| if *v == -7 { -1 } else { (0..(v & 15)).map(|i| i * v).sum() }).collect();
         assert_eq!(gpu.stream.clone_dtoh(&out).unwrap(), want);
@@ -173,9 +161,7 @@ fn locks_within_a_warp() {
         let mut lock = gpu.stream.alloc_zeros::<i32>(1).unwrap();
         let mut value = gpu.stream.alloc_zeros::<i32>(1).unwrap();
         let f = gpu.kernel("locked");
-        let mut launch = gpu.stream.launch_builder(&f);
-        launch.arg(&mut lock).arg(&mut value);
-        unsafe { launch.launch(config(3, 64, 0)) }.unwrap();
+        launch!(gpu.stream, &f, config(3, 64, 0), &mut lock, &mut value).unwrap();
         assert_eq!(gpu.stream.clone_dtoh(&value).unwrap(), [192]);
     });
 }
@@ -188,9 +174,7 @@ fn calls_under_divergence() {
         let din = gpu.stream.clone_htod(&input).unwrap();
         let mut out = gpu.stream.alloc_zeros::<f32>(64).unwrap();
         let f = gpu.kernel("calls");
-        let mut launch = gpu.stream.launch_builder(&f);
-        launch.arg(&din).arg(&mut out);
-        unsafe { launch.launch(config(1, 64, 0)) }.unwrap();
+        launch!(gpu.stream, &f, config(1, 64, 0), &din, &mut out).unwrap();
         let want: Vec<f32> = (0..64)
             .map(|t| {
                 let s = (t * t + 1) as f32;
@@ -209,9 +193,7 @@ fn local_arrays() {
         let din = gpu.stream.clone_htod(&input).unwrap();
         let mut out = gpu.stream.alloc_zeros::<u32>(64).unwrap();
         let f = gpu.kernel("local_array");
-        let mut launch = gpu.stream.launch_builder(&f);
-        launch.arg(&din).arg(&mut out);
-        unsafe { launch.launch(config(1, 64, 0)) }.unwrap();
+        launch!(gpu.stream, &f, config(1, 64, 0), &din, &mut out).unwrap();
         let want: Vec<u32> = (0..64u32)
             .map(|t| {
                 let i = input[t as usize + 1].wrapping_sub(input[t as usize]) & 15;

@@ -3,6 +3,7 @@
 use cudarc::driver::{CudaContext, LaunchConfig, PushKernelArg, sys};
 
 use crate::common::{Gpu, emulated_with};
+use crate::launch;
 
 const PTX: &str = include_str!("../data/basic.ptx");
 
@@ -20,15 +21,12 @@ fn events_order_streams() {
             let f = gpu.kernel("add_f32");
             let config = LaunchConfig::for_num_elems(n as u32);
             let config = LaunchConfig { block_dim: (256, 1, 1), grid_dim: (n as u32 / 256, 1, 1), ..config };
-            let mut launch = gpu.stream.launch_builder(&f);
-            launch.arg(&a).arg(&a).arg(&mut sum).arg(&n);
-            unsafe { launch.launch(config) }.unwrap();
+            launch!(gpu.stream, &f, config, &a, &a, &mut sum, &n).unwrap();
             let event = gpu.stream.record_event(Some(sys::CUevent_flags::CU_EVENT_DEFAULT)).unwrap();
             other.wait(&event).unwrap();
+            // SAFETY: the kernel writes all of it.
             let mut twice = unsafe { other.alloc::<f32>(n as usize) }.unwrap();
-            let mut launch = other.launch_builder(&f);
-            launch.arg(&sum).arg(&sum).arg(&mut twice).arg(&n);
-            unsafe { launch.launch(config) }.unwrap();
+            launch!(other, &f, config, &sum, &sum, &mut twice, &n).unwrap();
             let end = other.record_event(Some(sys::CUevent_flags::CU_EVENT_DEFAULT)).unwrap();
             let got = other.clone_dtoh(&twice).unwrap();
             assert!(got.iter().zip(&host).all(|(g, h)| *g == h * 4.0));
@@ -85,10 +83,16 @@ fn counters_are_written() {
         let mut out = gpu.stream.alloc_zeros::<f32>(1024).unwrap();
         let f = gpu.kernel("add_f32");
         let n = 1024u64;
-        let mut launch = gpu.stream.launch_builder(&f);
-        launch.arg(&a).arg(&a).arg(&mut out).arg(&n);
-        unsafe { launch.launch(LaunchConfig { grid_dim: (4, 1, 1), block_dim: (256, 1, 1), shared_mem_bytes: 0 }) }
-            .unwrap();
+        launch!(
+            gpu.stream,
+            &f,
+            LaunchConfig { grid_dim: (4, 1, 1), block_dim: (256, 1, 1), shared_mem_bytes: 0 },
+            &a,
+            &a,
+            &mut out,
+            &n
+        )
+        .unwrap();
         gpu.stream.clone_dtoh(&out).unwrap();
     });
     let Ok(text) = std::fs::read_to_string(&file) else { return };
