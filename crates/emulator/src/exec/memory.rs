@@ -61,7 +61,39 @@ fn active(m: u32) -> impl Iterator<Item = usize> {
 
 /// Computes the lanes' addresses, checks them and makes them host addresses.
 #[inline(always)]
-unsafe fn resolve<const K: u8>(w: &mut Warp, ins: &Inst, m: u32, bytes: u32, a: &mut Addresses) -> Shape {
+unsafe fn resolve<const K: u8, const FAST: bool>(
+    w: &mut Warp,
+    ins: &Inst,
+    m: u32,
+    bytes: u32,
+    a: &mut Addresses,
+) -> Shape {
+    // SAFETY: passed on; the fast copy is only chosen where the machine has its features.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        if FAST {
+            return resolve_avx2::<K>(w, ins, m, bytes, a);
+        }
+        resolve_base::<K>(w, ins, m, bytes, a)
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline(never)]
+#[target_feature(enable = "avx2,fma,bmi1,bmi2,lzcnt,popcnt,f16c")]
+unsafe fn resolve_avx2<const K: u8>(w: &mut Warp, ins: &Inst, m: u32, bytes: u32, a: &mut Addresses) -> Shape {
+    // SAFETY: passed on.
+    unsafe { resolve_body::<K>(w, ins, m, bytes, a) }
+}
+
+#[inline(never)]
+unsafe fn resolve_base<const K: u8>(w: &mut Warp, ins: &Inst, m: u32, bytes: u32, a: &mut Addresses) -> Shape {
+    // SAFETY: passed on.
+    unsafe { resolve_body::<K>(w, ins, m, bytes, a) }
+}
+
+#[inline(always)]
+unsafe fn resolve_body<const K: u8>(w: &mut Warp, ins: &Inst, m: u32, bytes: u32, a: &mut Addresses) -> Shape {
     if m == 0 {
         return Shape::Empty;
     }
@@ -529,11 +561,11 @@ widen! {
 struct Load<M, D, const V: usize>(std::marker::PhantomData<(M, D)>);
 impl<M: Widen<D>, D: Lane, const V: usize> Body for Load<M, D, V> {
     #[inline(always)]
-    unsafe fn run(w: &mut Warp, i: &Inst, m: u32) -> Flow {
+    unsafe fn run<const FAST: bool>(w: &mut Warp, i: &Inst, m: u32) -> Flow {
         let mut a = [0u64; LANES];
         // SAFETY: `resolve` gives host addresses of checked, aligned memory for the lanes of `m`.
         unsafe {
-            match resolve::<LOAD>(w, i, m, (size_of::<M>() * V) as u32, &mut a) {
+            match resolve::<LOAD, FAST>(w, i, m, (size_of::<M>() * V) as u32, &mut a) {
                 Shape::Empty => {}
                 Shape::Fault => return Flow::Fault,
                 Shape::Contiguous => {
@@ -587,14 +619,14 @@ narrow! { u16 => u8 u16; u32 => u8 u16 u32; u64 => u8 u16 u32 u64; }
 struct Store<S, M, const V: usize>(std::marker::PhantomData<(S, M)>);
 impl<S: Narrow<M>, M: Lane, const V: usize> Body for Store<S, M, V> {
     #[inline(always)]
-    unsafe fn run(w: &mut Warp, i: &Inst, m: u32) -> Flow {
+    unsafe fn run<const FAST: bool>(w: &mut Warp, i: &Inst, m: u32) -> Flow {
         let mut a = [0u64; LANES];
         // SAFETY: as in `Load`.
         unsafe {
             if i.strong {
                 fence(Ordering::SeqCst);
             }
-            match resolve::<STORE>(w, i, m, (size_of::<M>() * V) as u32, &mut a) {
+            match resolve::<STORE, FAST>(w, i, m, (size_of::<M>() * V) as u32, &mut a) {
                 Shape::Empty => {}
                 Shape::Fault => return Flow::Fault,
                 Shape::Contiguous => {
@@ -657,7 +689,7 @@ bits! { u16, AtomicU16; u32, AtomicU32; u64, AtomicU64; }
 struct Atomic<T, F>(std::marker::PhantomData<(T, F)>);
 impl<T: Bits, F: Fn(T, T, T) -> T + Copy + 'static> Body for Atomic<T, F> {
     #[inline(always)]
-    unsafe fn run(w: &mut Warp, i: &Inst, m: u32) -> Flow {
+    unsafe fn run<const FAST: bool>(w: &mut Warp, i: &Inst, m: u32) -> Flow {
         let mut a = [0u64; LANES];
         // SAFETY: `atomic` took the closure; the rest as in `Load`.
         unsafe {
@@ -665,7 +697,7 @@ impl<T: Bits, F: Fn(T, T, T) -> T + Copy + 'static> Body for Atomic<T, F> {
             if m != 0 && (*w.cx).init && !defined(w, i, m, size_of::<T>() as u32) {
                 return Flow::Fault;
             }
-            match resolve::<ATOMIC>(w, i, m, size_of::<T>() as u32, &mut a) {
+            match resolve::<ATOMIC, FAST>(w, i, m, size_of::<T>() as u32, &mut a) {
                 Shape::Empty => {}
                 Shape::Fault => return Flow::Fault,
                 _ => {
@@ -695,7 +727,7 @@ unsafe fn defined(w: &mut Warp, i: &Inst, m: u32, bytes: u32) -> bool {
         let mut a = [0u64; LANES];
         let cx = &mut *w.cx;
         let (count, race) = (std::mem::take(&mut cx.count), cx.race.take());
-        let shape = resolve::<LOAD>(w, i, m, bytes, &mut a);
+        let shape = resolve::<LOAD, false>(w, i, m, bytes, &mut a);
         let cx = &mut *w.cx;
         (cx.count, cx.race) = (count, race);
         shape != Shape::Fault
@@ -710,7 +742,7 @@ pub fn atomic<T: Bits, F: Fn(T, T, T) -> T + Copy + 'static>(isa: Isa, _f: F) ->
 struct Fence;
 impl Body for Fence {
     #[inline(always)]
-    unsafe fn run(_: &mut Warp, _: &Inst, _: u32) -> Flow {
+    unsafe fn run<const FAST: bool>(_: &mut Warp, _: &Inst, _: u32) -> Flow {
         fence(Ordering::SeqCst);
         Flow::Next
     }

@@ -1,7 +1,7 @@
 //! Lane-wise handlers: a closure over one lane's values becomes a handler over 32 lanes, compiled once for any
 //! machine and once for AVX2. Writes are blends, so that a divergent warp costs no branches.
 
-use super::code::{Flow, Handler, Inst};
+use super::code::{Flow, Handler, Inst, LANES};
 use super::warp::Warp;
 
 /// Which copy of the handlers to use.
@@ -41,23 +41,23 @@ lanes!(u8 i8 u16 i16 u32 i32 u64 i64 f32 f64);
 
 /// A body that [`select`] turns into handlers.
 pub trait Body: 'static {
-    /// Does the work for the lanes of `m`.
+    /// Does the work for the lanes of `m`. `FAST` is the copy for AVX2; the other one is written to compile quickly.
     ///
     /// # Safety
     /// As [`Handler`].
-    unsafe fn run(w: &mut Warp, i: &Inst, m: u32) -> Flow;
+    unsafe fn run<const FAST: bool>(w: &mut Warp, i: &Inst, m: u32) -> Flow;
 }
 
 unsafe fn base<B: Body>(w: &mut Warp, i: &Inst, m: u32) -> Flow {
     // SAFETY: the caller keeps the contract of `Handler`.
-    unsafe { B::run(w, i, m) }
+    unsafe { B::run::<false>(w, i, m) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma,bmi1,bmi2,lzcnt,popcnt,f16c")]
 unsafe fn avx2<B: Body>(w: &mut Warp, i: &Inst, m: u32) -> Flow {
     // SAFETY: the caller keeps the contract of `Handler`.
-    unsafe { B::run(w, i, m) }
+    unsafe { B::run::<true>(w, i, m) }
 }
 
 /// The handler of a body for a machine.
@@ -124,11 +124,18 @@ macro_rules! lane_wise {
         impl<D: Lane, $($arg: Lane,)+ F: Fn($($arg),+) -> D + Copy + 'static> Body for $body<D, $($arg,)+ F> {
             #[inline(always)]
             #[allow(non_snake_case)]
-            unsafe fn run(w: &mut Warp, i: &Inst, m: u32) -> Flow {
+            unsafe fn run<const FAST: bool>(w: &mut Warp, i: &Inst, m: u32) -> Flow {
                 // SAFETY: `$name` took a value of the closure; slots come from the lowering.
                 unsafe {
                     let f = conjure::<F>();
                     let r = i.r;
+                    if !FAST {
+                        for l in (0..LANES).filter(|l| bit(m, *l)) {
+                            let v = f($(*(w.regs.add(r[$slot] as usize) as *const $arg).add(l)),+);
+                            *(w.regs.add(r[0] as usize) as *mut D).add(l) = v;
+                        }
+                        return Flow::Next;
+                    }
                     write::<D>(w, r[0], m, |regs, c| {
                         $(let $arg = read::<$arg>(regs, r[$slot], c);)+
                         let mut out = [D::default(); CHUNK];
@@ -160,6 +167,9 @@ lane_wise!(
 lane_wise!(
     /// Four operands.
     quad, Quad, A: 1, B: 2, C: 3, E: 4);
+lane_wise!(
+    /// Five operands.
+    quint, Quint, A: 1, B: 2, C: 3, E: 4, G: 5);
 
 /// The predicate in slot `p`, all lanes; bit 31 of the field negates.
 #[inline(always)]
@@ -183,7 +193,7 @@ pub(super) unsafe fn set_pred(w: &mut Warp, p: u32, m: u32, value: u32) {
 struct Setp<A, F>(std::marker::PhantomData<(A, F)>);
 impl<A: Lane, F: Fn(A, A) -> bool + Copy + 'static> Body for Setp<A, F> {
     #[inline(always)]
-    unsafe fn run(w: &mut Warp, i: &Inst, m: u32) -> Flow {
+    unsafe fn run<const FAST: bool>(w: &mut Warp, i: &Inst, m: u32) -> Flow {
         // SAFETY: as for the lane-wise bodies.
         unsafe {
             let f = conjure::<F>();
@@ -218,7 +228,7 @@ pub fn setp<A: Lane, F: Fn(A, A) -> bool + Copy + 'static>(isa: Isa, _f: F) -> H
 struct Selp<T>(std::marker::PhantomData<T>);
 impl<T: Lane> Body for Selp<T> {
     #[inline(always)]
-    unsafe fn run(w: &mut Warp, i: &Inst, m: u32) -> Flow {
+    unsafe fn run<const FAST: bool>(w: &mut Warp, i: &Inst, m: u32) -> Flow {
         // SAFETY: as for the lane-wise bodies.
         unsafe {
             let (p, r) = (pred(w, i.r[3]), i.r);
@@ -243,7 +253,7 @@ pub fn selp<T: Lane>(isa: Isa) -> Handler {
 struct PredLogic<F>(std::marker::PhantomData<F>);
 impl<F: Fn(u32, u32) -> u32 + Copy + 'static> Body for PredLogic<F> {
     #[inline(always)]
-    unsafe fn run(w: &mut Warp, i: &Inst, m: u32) -> Flow {
+    unsafe fn run<const FAST: bool>(w: &mut Warp, i: &Inst, m: u32) -> Flow {
         // SAFETY: as for the lane-wise bodies.
         unsafe {
             let v = conjure::<F>()(pred(w, i.r[1]), pred(w, i.r[2]));
@@ -261,7 +271,7 @@ pub fn pred_logic<F: Fn(u32, u32) -> u32 + Copy + 'static>(isa: Isa, _f: F) -> H
 struct Carry<A, F>(std::marker::PhantomData<(A, F)>);
 impl<A: Lane, F: Fn(A, A, A, bool) -> (A, bool) + Copy + 'static> Body for Carry<A, F> {
     #[inline(always)]
-    unsafe fn run(w: &mut Warp, i: &Inst, m: u32) -> Flow {
+    unsafe fn run<const FAST: bool>(w: &mut Warp, i: &Inst, m: u32) -> Flow {
         // SAFETY: as for the lane-wise bodies. The carry flag is a predicate slot.
         unsafe {
             let f = conjure::<F>();
@@ -293,7 +303,7 @@ pub fn carry<A: Lane, F: Fn(A, A, A, bool) -> (A, bool) + Copy + 'static>(isa: I
 struct Control;
 impl Body for Control {
     #[inline(always)]
-    unsafe fn run(_: &mut Warp, _: &Inst, _: u32) -> Flow {
+    unsafe fn run<const FAST: bool>(_: &mut Warp, _: &Inst, _: u32) -> Flow {
         Flow::Control
     }
 }
@@ -306,7 +316,7 @@ pub fn control() -> Handler {
 struct Nop;
 impl Body for Nop {
     #[inline(always)]
-    unsafe fn run(_: &mut Warp, _: &Inst, _: u32) -> Flow {
+    unsafe fn run<const FAST: bool>(_: &mut Warp, _: &Inst, _: u32) -> Flow {
         Flow::Next
     }
 }

@@ -36,7 +36,7 @@ pub fn shuffle_source(mode: i64, lane: u32, b: u32, c: u32) -> (u32, bool) {
 struct Shfl;
 impl Body for Shfl {
     #[inline(always)]
-    unsafe fn run(w: &mut Warp, i: &Inst, m: u32) -> Flow {
+    unsafe fn run<const FAST: bool>(w: &mut Warp, i: &Inst, m: u32) -> Flow {
         // SAFETY: operands are 32-bit slots.
         unsafe {
             let (a, b, c) = (w.lanes32(i.r[2]), w.lanes32(i.r[3]), w.lanes32(i.r[4]));
@@ -62,7 +62,7 @@ pub fn shfl(isa: Isa) -> Handler {
 struct Vote;
 impl Body for Vote {
     #[inline(always)]
-    unsafe fn run(w: &mut Warp, i: &Inst, m: u32) -> Flow {
+    unsafe fn run<const FAST: bool>(w: &mut Warp, i: &Inst, m: u32) -> Flow {
         // SAFETY: operands are predicate slots, or a 32-bit slot for a ballot.
         unsafe {
             let yes = pred(w, i.r[1]) & m;
@@ -86,7 +86,7 @@ pub fn vote(isa: Isa) -> Handler {
 struct Match<const WIDE: bool>;
 impl<const WIDE: bool> Body for Match<WIDE> {
     #[inline(always)]
-    unsafe fn run(w: &mut Warp, i: &Inst, m: u32) -> Flow {
+    unsafe fn run<const FAST: bool>(w: &mut Warp, i: &Inst, m: u32) -> Flow {
         // SAFETY: operands are slots of the width that `WIDE` says.
         unsafe {
             let a = if WIDE { w.lanes64(i.r[2]) } else { w.lanes32(i.r[2]).map(u64::from) };
@@ -111,7 +111,7 @@ pub fn match_sync(isa: Isa, wide: bool) -> Handler {
 struct ActiveMask;
 impl Body for ActiveMask {
     #[inline(always)]
-    unsafe fn run(w: &mut Warp, i: &Inst, m: u32) -> Flow {
+    unsafe fn run<const FAST: bool>(w: &mut Warp, i: &Inst, m: u32) -> Flow {
         // SAFETY: the destination is a 32-bit slot.
         unsafe { put::<u32>(w, i.r[0], m, |_| m) };
         Flow::Next
@@ -126,7 +126,7 @@ pub fn active_mask(isa: Isa) -> Handler {
 struct Redux<F>(std::marker::PhantomData<F>);
 impl<F: Fn(u32, u32) -> u32 + Copy + 'static> Body for Redux<F> {
     #[inline(always)]
-    unsafe fn run(w: &mut Warp, i: &Inst, m: u32) -> Flow {
+    unsafe fn run<const FAST: bool>(w: &mut Warp, i: &Inst, m: u32) -> Flow {
         // SAFETY: `redux` took the closure; operands are 32-bit slots.
         unsafe {
             let f = super::ops::conjure::<F>();
@@ -147,7 +147,7 @@ pub fn redux<F: Fn(u32, u32) -> u32 + Copy + 'static>(isa: Isa, _f: F) -> Handle
 struct Clock<const WIDE: bool>;
 impl<const WIDE: bool> Body for Clock<WIDE> {
     #[inline(always)]
-    unsafe fn run(w: &mut Warp, i: &Inst, m: u32) -> Flow {
+    unsafe fn run<const FAST: bool>(w: &mut Warp, i: &Inst, m: u32) -> Flow {
         // SAFETY: the context outlives the run; the destination has the width that `WIDE` says.
         unsafe {
             let now = (*w.cx).started.elapsed().as_nanos() as u64;

@@ -5,24 +5,11 @@ use half::{bf16, f16};
 use super::case::Case;
 use super::rounding::{self, Round};
 use super::{Lower, Problem};
-use crate::exec::code::Handler;
-use crate::exec::ops::{Isa, Lane, bin, un};
+use crate::exec::code::{Handler, NONE};
+use crate::exec::ops::{Isa, Lane, bin, quint, tern, un};
 use crate::ptx::{Operand, RegType, Type};
 
-/// An integer type of a conversion, over the register that holds it.
-trait Int: Copy + 'static {
-    const MIN: i128;
-    const MAX: i128;
-}
-macro_rules! ints {
-    ($($t:ty)*) => { $(impl Int for $t {
-        const MIN: i128 = <$t>::MIN as i128;
-        const MAX: i128 = <$t>::MAX as i128;
-    })* };
-}
-ints!(u8 i8 u16 i16 u32 i32 u64 i64);
-
-/// A register that integers of any type are read from and written to.
+/// A register that integers of any width are read from and written to.
 trait Reg: Lane {
     fn low(self) -> u64;
     fn from_low(v: u64) -> Self;
@@ -37,70 +24,20 @@ macro_rules! regs {
 }
 regs!(u16 u32 u64);
 
-/// Reads the low bits of a register as type `T`, extended to 64 bits.
-trait Take: Int {
-    fn take(v: u64) -> i64;
-    fn wide(v: u64) -> i128;
-}
-macro_rules! takes {
-    ($($t:ty)*) => { $(impl Take for $t {
-        #[inline(always)]
-        fn take(v: u64) -> i64 { v as $t as i64 }
-        #[inline(always)]
-        fn wide(v: u64) -> i128 { v as $t as i128 }
-    })* };
-}
-takes!(u8 i8 u16 i16 u32 i32 u64 i64);
-
-fn int_to_int<S: Take, D: Take, R: Reg, W: Reg>(isa: Isa, sat: bool) -> Handler {
-    if sat {
-        // Clamped, then extended by the destination's own signedness to its register.
-        un(isa, |a: R| W::from_low(S::wide(a.low()).clamp(D::MIN, D::MAX) as u64))
-    } else {
-        un(isa, |a: R| W::from_low(D::take(S::take(a.low()) as u64) as u64))
-    }
+/// Takes the low bits under `mask` and extends them from `sign`, the sign bit, which is 0 for unsigned types.
+#[inline(always)]
+fn extend(v: u64, mask: u64, sign: u64) -> u64 {
+    ((v & mask) ^ sign).wrapping_sub(sign)
 }
 
-/// Calls a generic function with the Rust type of an integer PTX type.
-macro_rules! with_int {
-    ($c:expr, $ty:expr, |$t:ident| $e:expr) => {
-        match $ty {
-            Type::U(8) => {
-                type $t = u8;
-                $e
-            }
-            Type::S(8) => {
-                type $t = i8;
-                $e
-            }
-            Type::U(16) => {
-                type $t = u16;
-                $e
-            }
-            Type::S(16) => {
-                type $t = i16;
-                $e
-            }
-            Type::U(32) => {
-                type $t = u32;
-                $e
-            }
-            Type::S(32) => {
-                type $t = i32;
-                $e
-            }
-            Type::U(64) => {
-                type $t = u64;
-                $e
-            }
-            Type::S(64) => {
-                type $t = i64;
-                $e
-            }
-            _ => return $c.unsupported(),
-        }
-    };
+/// Mask and sign bit of an integer type, for [`extend`].
+fn shape(ty: Type) -> (u64, u64) {
+    let bits = ty.bits();
+    let mask = if bits == 64 { u64::MAX } else { (1 << bits) - 1 };
+    (mask, if ty.signed() && bits < 64 { 1 << (bits - 1) } else { 0 })
 }
+
+/// Calls a generic function with the Rust type of a register class.
 macro_rules! with_reg {
     ($c:expr, $ty:expr, |$t:ident| $e:expr) => {
         match $ty {
@@ -121,14 +58,42 @@ macro_rules! with_reg {
     };
 }
 
-/// Float to integer: rounded, clamped to the range; NaN becomes 0, or the top bit alone when either side has 64 bits.
-#[inline(always)]
-fn to_int<D: Take>(v: f64, round: Round, wide: bool) -> u64 {
-    if v.is_nan() {
-        return if wide { 1 << (128 - 64 - 1) >> (64 - 8 * size_of::<D>()) } else { 0 };
+/// Kind of an integer type as a lane value: bits, with 128 added when it is signed.
+fn kind(ty: Type) -> u64 {
+    ty.bits() as u64 | if ty.signed() { 128 } else { 0 }
+}
+
+/// The value of the low bits of `v` as the type of a kind.
+fn wide(v: u64, kind: u32) -> i128 {
+    match (kind & 127, kind & 128 != 0) {
+        (8, true) => v as i8 as i128,
+        (16, true) => v as i16 as i128,
+        (32, true) => v as i32 as i128,
+        (64, true) => v as i64 as i128,
+        (8, false) => v as u8 as i128,
+        (16, false) => v as u16 as i128,
+        (32, false) => v as u32 as i128,
+        _ => v as i128,
     }
-    let v = rounding::integral(v, round);
-    (v as i128).clamp(D::MIN, D::MAX) as u64
+}
+
+fn kind_range(kind: u32) -> (i128, i128) {
+    let bits = kind & 127;
+    if kind & 128 != 0 { (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) } else { (0, (1 << bits) - 1) }
+}
+
+/// The rounding of a lane value.
+fn mode(round: u32) -> Round {
+    [Round::Nearest, Round::Zero, Round::Down, Round::Up][(round & 3) as usize]
+}
+
+/// Float to integer: rounded, clamped to the range; NaN becomes 0, or the top bit alone when either side has 64 bits.
+fn to_int(v: f64, round: u32, kind: u32, wide: bool) -> u64 {
+    if v.is_nan() {
+        return if wide || kind & 127 == 64 { 1 << ((kind & 127) - 1) } else { 0 };
+    }
+    let (least, most) = kind_range(kind);
+    (rounding::integral(v, mode(round)) as i128).clamp(least, most) as u64
 }
 
 fn canonical(v: f32) -> f32 {
@@ -177,11 +142,125 @@ impl Lower<'_> {
         c.only(&["rn", "rz", "rm", "rp", "rni", "rzi", "rmi", "rpi", "sat"])?;
         let (dst, src) = (self.class_of(c.arg(0)?, d)?, self.class_of(c.arg(1)?, s)?);
         let is_float = |t: Type| matches!(t, Type::F(_) | Type::Bf16);
-        let h = match (is_float(d), is_float(s)) {
-            (false, false) => int_int(c, self.isa, (d, dst), (s, src))?,
-            (false, true) => float_int(c, self.isa, (d, dst), s)?,
-            (true, false) => int_float(c, self.isa, d, (s, src))?,
-            (true, true) => float_float(c, self.isa, d, s)?,
+        match (is_float(d), is_float(s)) {
+            (false, false) => self.int_int(c, (d, dst), (s, src)),
+            (false, true) => self.float_int(c, (d, dst), s),
+            (true, false) => self.int_float(c, d, (s, src)),
+            (true, true) => {
+                let h = float_float(c, self.isa, d, s)?;
+                self.lanewise(c, h, dst, &[src])
+            }
+        }
+    }
+
+    /// Emits a conversion whose handler reads constants behind the source.
+    fn converted(
+        &mut self,
+        c: &Case,
+        h: Handler,
+        dst: RegType,
+        src: RegType,
+        with: &[(u32, u64)],
+    ) -> Result<(), Problem> {
+        let mut r = [NONE; 6];
+        r[1] = self.src(c.arg(1)?, src)?;
+        for (i, (width, value)) in with.iter().enumerate() {
+            r[i + 2] = self.constant(*width, *value);
+        }
+        r[0] = self.dst(c.arg(0)?, dst)?;
+        self.push(&c.inst.op, c.inst.guard, h, |i| i.r = r);
+        Ok(())
+    }
+
+    fn int_int(&mut self, c: &Case, (d, dst): (Type, RegType), (s, src): (Type, RegType)) -> Result<(), Problem> {
+        c.only(&["sat"])?;
+        let isa = self.isa;
+        if c.has("sat") {
+            let h = with_reg!(c, src, |R| with_reg!(c, dst, |W| tern(isa, |a: R, from: u32, to: u32| {
+                let (least, most) = kind_range(to);
+                W::from_low(wide(a.low(), from).clamp(least, most) as u64)
+            })));
+            return self.converted(c, h, dst, src, &[(4, kind(s)), (4, kind(d))]);
+        }
+        // The common ones by themselves; the rest by masks.
+        let h = match (d, dst, s, src) {
+            (Type::U(64) | Type::S(64), _, Type::U(32), RegType::W32) => un(isa, |a: u32| a as u64),
+            (Type::U(64) | Type::S(64), _, Type::S(32), RegType::W32) => un(isa, |a: i32| a as i64),
+            (Type::U(32) | Type::S(32), RegType::W32, Type::U(64) | Type::S(64), _) => un(isa, |a: u64| a as u32),
+            (Type::U(32) | Type::S(32), RegType::W32, Type::U(16), RegType::W16) => un(isa, |a: u16| a as u32),
+            (Type::U(32) | Type::S(32), RegType::W32, Type::S(16), RegType::W16) => un(isa, |a: i16| a as i32),
+            (Type::U(16) | Type::S(16), RegType::W16, Type::U(32) | Type::S(32), RegType::W32) => {
+                un(isa, |a: u32| a as u16)
+            }
+            _ => {
+                let ((ms, ss), (md, sd)) = (shape(s), shape(d));
+                let h = with_reg!(c, src, |R| with_reg!(c, dst, |W| {
+                    quint(isa, |a: R, ms: u64, ss: u64, md: u64, sd: u64| {
+                        W::from_low(extend(extend(a.low(), ms, ss), md, sd))
+                    })
+                }));
+                return self.converted(c, h, dst, src, &[(8, ms), (8, ss), (8, md), (8, sd)]);
+            }
+        };
+        self.lanewise(c, h, dst, &[src])
+    }
+
+    fn float_int(&mut self, c: &Case, (d, dst): (Type, RegType), s: Type) -> Result<(), Problem> {
+        let isa = self.isa;
+        let word = c.mods.iter().find(|m| m.ends_with('i') && m.len() == 3);
+        let round = Round::parse(&word.ok_or("a rounding such as .rzi is needed")?[..2]).ok_or("bad rounding")?;
+        let src = RegType::of(s).ok_or("this type has no register")?;
+        let h = match (s, d, dst, round) {
+            (Type::F(32), Type::S(32), RegType::W32, Round::Zero) => un(isa, |a: f32| a as i32),
+            (Type::F(32), Type::U(32), RegType::W32, Round::Zero) => un(isa, |a: f32| a as u32),
+            (Type::F(32), Type::S(32), RegType::W32, Round::Nearest) => un(isa, |a: f32| a.round_ties_even() as i32),
+            (Type::F(32), Type::U(32), RegType::W32, Round::Nearest) => un(isa, |a: f32| a.round_ties_even() as u32),
+            (Type::F(32), Type::S(32), RegType::W32, Round::Down) => un(isa, |a: f32| a.floor() as i32),
+            (Type::F(32), Type::S(32), RegType::W32, Round::Up) => un(isa, |a: f32| a.ceil() as i32),
+            (Type::F(64), Type::S(32), RegType::W32, Round::Zero) => {
+                un(isa, |a: f64| if a.is_nan() { i32::MIN } else { a as i32 })
+            }
+            _ => {
+                let h = with_reg!(c, dst, |W| match s {
+                    Type::F(16) =>
+                        tern(isa, |a: u16, r: u32, k: u32| { W::from_low(to_int(half_value(a) as f64, r, k, false)) }),
+                    Type::F(32) => tern(isa, |a: f32, r: u32, k: u32| W::from_low(to_int(a as f64, r, k, false))),
+                    Type::F(64) => tern(isa, |a: f64, r: u32, k: u32| W::from_low(to_int(a, r, k, true))),
+                    _ => return c.unsupported(),
+                });
+                return self.converted(c, h, dst, src, &[(4, round as u64), (4, kind(d))]);
+            }
+        };
+        self.lanewise(c, h, dst, &[src])
+    }
+
+    fn int_float(&mut self, c: &Case, d: Type, (s, src): (Type, RegType)) -> Result<(), Problem> {
+        c.only(&["rn", "rz", "rm", "rp"])?;
+        let isa = self.isa;
+        let round = c.mods.iter().find_map(|m| Round::parse(m)).ok_or("a rounding such as .rn is needed")?;
+        let dst = RegType::of(d).ok_or("this type has no register")?;
+        let h = match (d, s, src, round) {
+            (Type::F(32), Type::S(32), RegType::W32, Round::Nearest) => un(isa, |a: i32| a as f32),
+            (Type::F(32), Type::U(32), RegType::W32, Round::Nearest) => un(isa, |a: u32| a as f32),
+            (Type::F(32), Type::U(16), RegType::W16, Round::Nearest) => un(isa, |a: u16| a as f32),
+            (Type::F(32), Type::S(16), RegType::W16, Round::Nearest) => un(isa, |a: i16| a as f32),
+            (Type::F(32), Type::U(8), RegType::W16, Round::Nearest) => un(isa, |a: u16| a as u8 as f32),
+            (Type::F(64), Type::S(32), RegType::W32, Round::Nearest) => un(isa, |a: i32| a as f64),
+            (Type::F(64), Type::U(32), RegType::W32, Round::Nearest) => un(isa, |a: u32| a as f64),
+            (Type::F(64), Type::S(64), RegType::W64, Round::Nearest) => un(isa, |a: i64| a as f64),
+            (Type::F(64), Type::U(64), RegType::W64, Round::Nearest) => un(isa, |a: u64| a as f64),
+            _ => {
+                let h = with_reg!(c, src, |R| match d {
+                    Type::F(32) => tern(isa, |a: R, r: u32, k: u32| rounding::from_int32(wide(a.low(), k), mode(r))),
+                    Type::F(64) => tern(isa, |a: R, r: u32, k: u32| rounding::from_int64(wide(a.low(), k), mode(r))),
+                    // Integers beyond f16 become infinite long before f64 would round them.
+                    Type::F(16) if round == Round::Nearest => {
+                        tern(isa, |a: R, _: u32, k: u32| f16::from_f64(wide(a.low(), k) as f64).to_bits())
+                    }
+                    _ => return c.unsupported(),
+                });
+                return self.converted(c, h, dst, src, &[(4, round as u64), (4, kind(s))]);
+            }
         };
         self.lanewise(c, h, dst, &[src])
     }
@@ -220,87 +299,6 @@ impl Lower<'_> {
         };
         self.lanewise(c, h, RegType::W32, &[RegType::W32, RegType::W32])
     }
-}
-
-fn int_int(c: &Case, isa: Isa, (d, dst): (Type, RegType), (s, src): (Type, RegType)) -> Result<Handler, Problem> {
-    c.only(&["sat"])?;
-    let sat = c.has("sat");
-    Ok(with_int!(c, s, |S| with_int!(c, d, |D| with_reg!(c, src, |R| with_reg!(c, dst, |W| {
-        int_to_int::<S, D, R, W>(isa, sat)
-    })))))
-}
-
-fn float_int(c: &Case, isa: Isa, (d, dst): (Type, RegType), s: Type) -> Result<Handler, Problem> {
-    let round = match c.mods.iter().find(|m| m.ends_with('i') && m.len() == 3) {
-        Some(m) => Round::parse(&m[..2]).ok_or("bad rounding")?,
-        None => return Err("a rounding such as .rzi is needed".into()),
-    };
-    macro_rules! build {
-        ($source:ty, $value:expr) => {
-            with_int!(c, d, |D| with_reg!(c, dst, |W| match round {
-                Round::Nearest => un(isa, |a: $source| W::from_low(to_int::<D>(
-                    $value(a),
-                    Round::Nearest,
-                    WIDE || size_of::<D>() == 8
-                ))),
-                Round::Zero =>
-                    un(isa, |a: $source| W::from_low(to_int::<D>($value(a), Round::Zero, WIDE || size_of::<D>() == 8))),
-                Round::Down =>
-                    un(isa, |a: $source| W::from_low(to_int::<D>($value(a), Round::Down, WIDE || size_of::<D>() == 8))),
-                Round::Up =>
-                    un(isa, |a: $source| W::from_low(to_int::<D>($value(a), Round::Up, WIDE || size_of::<D>() == 8))),
-            }))
-        };
-    }
-    Ok(match s {
-        Type::F(32) if d == Type::S(32) && dst == RegType::W32 && round == Round::Zero => un(isa, |a: f32| a as i32),
-        Type::F(32) if d == Type::U(32) && dst == RegType::W32 && round == Round::Zero => un(isa, |a: f32| a as u32),
-        Type::F(16) => {
-            const WIDE: bool = false;
-            build!(u16, |a: u16| half_value(a) as f64)
-        }
-        Type::F(32) => {
-            const WIDE: bool = false;
-            build!(f32, |a: f32| a as f64)
-        }
-        Type::F(64) => {
-            const WIDE: bool = true;
-            build!(f64, |a: f64| a)
-        }
-        _ => return c.unsupported(),
-    })
-}
-
-fn int_float(c: &Case, isa: Isa, d: Type, (s, src): (Type, RegType)) -> Result<Handler, Problem> {
-    c.only(&["rn", "rz", "rm", "rp"])?;
-    let round = c.mods.iter().find_map(|m| Round::parse(m)).ok_or("a rounding such as .rn is needed")?;
-    macro_rules! directed {
-        ($f:path, $S:ident, $R:ident) => {
-            match round {
-                Round::Zero => un(isa, |a: $R| $f(<$S>::wide(a.low()), Round::Zero)),
-                Round::Down => un(isa, |a: $R| $f(<$S>::wide(a.low()), Round::Down)),
-                Round::Up => un(isa, |a: $R| $f(<$S>::wide(a.low()), Round::Up)),
-                Round::Nearest => return c.unsupported(),
-            }
-        };
-    }
-    Ok(match (d, round, s) {
-        (Type::F(32), Round::Nearest, Type::U(64)) => un(isa, |a: u64| a as f32),
-        (Type::F(64), Round::Nearest, Type::U(64)) => un(isa, |a: u64| a as f64),
-        (Type::F(32), Round::Nearest, _) => {
-            with_int!(c, s, |S| with_reg!(c, src, |R| un(isa, |a: R| S::take(a.low()) as f32)))
-        }
-        (Type::F(64), Round::Nearest, _) => {
-            with_int!(c, s, |S| with_reg!(c, src, |R| un(isa, |a: R| S::take(a.low()) as f64)))
-        }
-        (Type::F(32), ..) => with_int!(c, s, |S| with_reg!(c, src, |R| directed!(rounding::from_int32, S, R))),
-        (Type::F(64), ..) => with_int!(c, s, |S| with_reg!(c, src, |R| directed!(rounding::from_int64, S, R))),
-        (Type::F(16), Round::Nearest, _) => with_int!(c, s, |S| with_reg!(c, src, |R| {
-            // Integers beyond f16 become infinite long before f64 would round them.
-            un(isa, |a: R| f16::from_f64(S::wide(a.low()) as f64).to_bits())
-        })),
-        _ => return c.unsupported(),
-    })
 }
 
 fn float_float(c: &Case, isa: Isa, d: Type, s: Type) -> Result<Handler, Problem> {
