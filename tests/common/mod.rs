@@ -40,3 +40,10 @@ pub fn with_device(test: impl FnOnce(&ExecCtx)) {
         None => eprintln!("skipped: no CUDA device; `cargo xtask test` runs this on the emulator"),
     }
 }
+
+/// How many random cases a property is tried with: `PROPTEST_CASES`, or else this many. Failing cases are printed, not
+/// kept in files.
+pub fn cases(default: u32) -> proptest::test_runner::Config {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(default);
+    proptest::test_runner::Config { cases, failure_persistence: None, ..Default::default() }
+}

@@ -9,7 +9,7 @@ use warpline::{Batch, Column, Error, ExecCtx, Placement, ops};
 
 use crate::common::cells::{Cell, cells};
 use crate::common::samples::{NULLS, Nulls, SIZES, every_type, mask, only, wide};
-use crate::common::{assert_same, contexts, with_device};
+use crate::common::{assert_same, cases, contexts, with_device};
 
 /// What each column must hold, by reading the input cell by cell.
 fn expected(batch: &Batch, mask: &BooleanArray) -> Vec<Vec<Cell>> {
@@ -118,7 +118,7 @@ fn a_batch_without_columns_keeps_its_count() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(cases(24))]
     #[test]
     fn any_batch_and_mask(rows in 0usize..300, skip in 0usize..70, nulls in 0usize..3, percent in 0usize..=100, seed: u64) {
         let batch = every_type(rows, NULLS[nulls], skip, seed);

@@ -8,7 +8,7 @@ use warpline::{Batch, Column, Error, ExecCtx, ops};
 
 use crate::common::cells::{Cell, cells};
 use crate::common::samples::{NULLS, Nulls, Random, SIZES, every_type, only, wide};
-use crate::common::{assert_same, contexts};
+use crate::common::{assert_same, cases, contexts};
 
 /// Seeded indices below `rows`, null now and then when `nulls` asks for it.
 fn indices(count: usize, rows: usize, nulls: Nulls, seed: u64) -> Vec<Option<i64>> {
@@ -143,7 +143,7 @@ fn strings_that_outgrow_their_offsets_are_refused() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(cases(24))]
     #[test]
     fn any_batch_and_indices(
         rows in 0usize..300, skip in 0usize..70, nulls in 0usize..3, count in 0usize..300, kind in 0usize..4, seed: u64,

@@ -16,7 +16,10 @@ use crate::error::{Error, Result};
 
 use super::{OutOfRange, outside, too_long};
 
-/// See [`super::gather`]; a task per column.
+/// Rows of a task: enough to outweigh handing it to a thread.
+const TASK_ROWS: usize = 1 << 16;
+
+/// See [`super::gather`]; a task per column, values of fixed width in tasks of [`TASK_ROWS`].
 pub(super) fn gather(ctx: &ExecCtx, batch: &Batch, indices: &Column, out_of_range: OutOfRange) -> Result<Batch> {
     let rows = sources(&indices.to_array()?, batch.num_rows(), out_of_range)?;
     let one = |column: &Column| Ok(Column::from_array(gathered(&column.to_array()?, &rows)?.into_array()));
@@ -24,17 +27,20 @@ pub(super) fn gather(ctx: &ExecCtx, batch: &Batch, indices: &Column, out_of_rang
     Batch::try_new(batch.schema().clone(), columns, rows.len(), Placement::Host)
 }
 
-/// A source row, or none: the greatest value, which no row has, stands for a null index.
+/// A source row, or none: the greatest value, which is past the end of every array, stands for a null index.
 trait Source: Copy + Sync {
     const NONE: Self;
-    /// The row; `usize::MAX` for none, so that a slice's `get` answers `None`.
     fn row(self) -> usize;
+    fn is_none(self) -> bool;
 }
 
 impl Source for u32 {
     const NONE: u32 = u32::MAX;
     fn row(self) -> usize {
-        if self == u32::MAX { usize::MAX } else { self as usize }
+        self as usize
+    }
+    fn is_none(self) -> bool {
+        self == Self::NONE
     }
 }
 
@@ -42,6 +48,9 @@ impl Source for usize {
     const NONE: usize = usize::MAX;
     fn row(self) -> usize {
         self
+    }
+    fn is_none(self) -> bool {
+        self == Self::NONE
     }
 }
 
@@ -112,8 +121,8 @@ fn gathered<S: Source>(array: &ArrayRef, rows: &[S]) -> Result<Parts> {
 fn nulls<S: Source>(array: &ArrayRef, rows: &[S]) -> Option<NullBuffer> {
     let valid = match array.nulls() {
         Some(nulls) => bits(nulls.inner(), rows),
-        None if rows.iter().all(|row| row.row() != usize::MAX) => return None,
-        None => BooleanBuffer::collect_bool(rows.len(), |i| rows[i].row() != usize::MAX),
+        None if rows.iter().all(|row| !row.is_none()) => return None,
+        None => BooleanBuffer::collect_bool(rows.len(), |i| !rows[i].is_none()),
     };
     Some(NullBuffer::new(valid)).filter(|nulls| nulls.null_count() > 0)
 }
@@ -140,7 +149,7 @@ fn values<S: Source>(source: &Buffer, width: usize, rows: &[S]) -> Buffer {
         0 => {}
         _ => {
             for (to, row) in out.as_slice_mut().chunks_exact_mut(width).zip(rows) {
-                if row.row() != usize::MAX {
+                if !row.is_none() {
                     to.copy_from_slice(&source[row.row() * width..][..width]);
                 }
             }
@@ -152,11 +161,13 @@ fn values<S: Source>(source: &Buffer, width: usize, rows: &[S]) -> Buffer {
 fn moves<const W: usize, S: Source>(source: &[u8], out: &mut [u8], rows: &[S]) {
     let (source, _) = source.as_chunks::<W>();
     let (out, _) = out.as_chunks_mut::<W>();
-    for (to, row) in out.iter_mut().zip(rows) {
-        if let Some(from) = source.get(row.row()) {
-            *to = *from;
+    out.par_chunks_mut(TASK_ROWS).zip(rows.par_chunks(TASK_ROWS)).for_each(|(out, rows)| {
+        for (to, row) in out.iter_mut().zip(rows) {
+            if let Some(from) = source.get(row.row()) {
+                *to = *from;
+            }
         }
-    }
+    });
 }
 
 /// Offsets of the gathered rows from 0, each as long as its source and empty where there is none.
@@ -166,12 +177,12 @@ fn offsets<O: OffsetSizeTrait, S: Source>(
     width: OffsetWidth,
     rows: &[S],
 ) -> Result<(Buffer, usize)> {
-    let length = |row: usize| if row == usize::MAX { 0 } else { (source[row + 1] - source[row]).as_usize() };
+    let length = |row: S| if row.is_none() { 0 } else { (source[row.row() + 1] - source[row.row()]).as_usize() };
     let mut total = 0usize;
     let mut out = Vec::with_capacity(rows.len() + 1);
     out.push(O::zero());
-    for row in rows {
-        total += length(row.row());
+    for &row in rows {
+        total += length(row);
         // A total too long for the type is refused below, before anyone sees what it wrapped to.
         out.push(O::from_usize(total).unwrap_or_default());
     }
@@ -187,7 +198,7 @@ fn bytes<O: OffsetSizeTrait, S: Source>(array: &ArrayRef, width: OffsetWidth, ro
     let data = array.to_data().buffers()[1].clone();
     let (out_offsets, total) = offsets(array.data_type(), &source, width, rows)?;
     let mut out = MutableBuffer::with_capacity(total);
-    for row in rows.iter().map(|row| row.row()).filter(|&row| row != usize::MAX) {
+    for row in rows.iter().filter(|row| !row.is_none()).map(|row| row.row()) {
         out.extend_from_slice(&data[source[row].as_usize()..source[row + 1].as_usize()]);
     }
     Ok(vec![out_offsets, out.into()])
@@ -204,7 +215,7 @@ fn list<O: OffsetSizeTrait, S: Source>(
     let child = list_values(array.as_ref()).slice(first, last - first);
     let (out_offsets, total) = offsets(array.data_type(), &source, width, rows)?;
     let mut below = Vec::with_capacity(total);
-    for row in rows.iter().map(|row| row.row()).filter(|&row| row != usize::MAX) {
+    for row in rows.iter().filter(|row| !row.is_none()).map(|row| row.row()) {
         below.extend(source[row].as_usize() - first..source[row + 1].as_usize() - first);
     }
     Ok((vec![out_offsets], vec![gathered(&child, &below)?]))
@@ -212,6 +223,6 @@ fn list<O: OffsetSizeTrait, S: Source>(
 
 /// Each source row as its `size` child rows.
 fn spread<S: Source>(rows: &[S], size: usize) -> Vec<usize> {
-    let children = |row: usize| (0..size).map(move |i| if row == usize::MAX { usize::NONE } else { row * size + i });
-    rows.iter().flat_map(|row| children(row.row())).collect()
+    let child = |row: S, i: usize| if row.is_none() { usize::NONE } else { row.row() * size + i };
+    rows.iter().flat_map(|&row| (0..size).map(move |i| child(row, i))).collect()
 }
