@@ -1,6 +1,7 @@
 //! Reads PTX text: a lexer, a parser and the tree that both sides share.
 
 mod ast;
+mod declare;
 mod lexer;
 mod parser;
 
