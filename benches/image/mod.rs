@@ -20,7 +20,9 @@ pub fn benches(criterion: &mut Criterion) {
 }
 
 /// Runs every device group of this area, timed by CUDA events.
-pub fn device_benches(_criterion: &mut Criterion<CudaTime>, _ctx: &ExecCtx) {}
+pub fn device_benches(criterion: &mut Criterion<CudaTime>, ctx: &ExecCtx) {
+    preprocess::device_benches(criterion, ctx);
+}
 
 /// Images of one size with bytes from a linear congruential generator.
 fn noise(width: u32, height: u32, rows: usize) -> Images {

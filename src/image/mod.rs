@@ -10,7 +10,7 @@ mod tensor;
 
 pub use interpolation::Interpolation;
 pub use normalize::{Normalize, normalize};
-pub use preprocess::{Preprocess, Tensors, preprocess};
-pub use resize::{Crop, MAX_PIXELS, Resize, Target, resize};
+pub use preprocess::{Preprocess, Tensors, preprocess, preprocess_plan};
+pub use resize::{Crop, MAX_PIXELS, MemoryPlan, Resize, Target, resize};
 pub use rgb::{ImageRow, Images, ImagesBuilder};
 pub use tensor::{DType, Layout, TensorSpec};

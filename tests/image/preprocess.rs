@@ -1,12 +1,17 @@
 //! Resize + crop + normalise against Pillow < 13 and torchvision's arithmetic in numpy.
 
+use std::sync::Arc;
+
 use arrow::array::{Array, AsArray};
 use warpline::arrow;
-use warpline::image::{DType, Images, ImagesBuilder, Layout, Normalize, Preprocess, Resize, Tensors, preprocess};
+use warpline::device::CountLaunches;
+use warpline::image::{
+    DType, Images, ImagesBuilder, Layout, Normalize, Preprocess, Resize, Tensors, preprocess, preprocess_plan,
+};
 use warpline::{Error, ExecCtx};
 
 use super::oracle::{live, parse_case, pattern, sha256};
-use crate::common::contexts;
+use crate::common::{contexts, with_device};
 
 fn run(ctx: &ExecCtx, images: &Images, what: &Preprocess) -> Tensors {
     let images = images.to(ctx).expect("a copy");
@@ -98,6 +103,30 @@ fn nulls_are_zero_and_neighbours_stay() {
         let none = Images::from_pixels(vec![], &[]).expect("no images");
         assert_eq!(run(&ctx, &none, &what).column.len(), 0);
     }
+}
+
+#[test]
+fn launches_and_memory_are_as_planned() {
+    let what = |resize| Preprocess { resize, normalize: Normalize::IMAGENET, dtype: DType::F16, layout: Layout::Nchw };
+    with_device(|ctx| {
+        for rows in [1, 2, 33] {
+            for (what, most) in [(what(Resize::shorter(12).crop(10)), 2), (what(Resize::keep()), 1)] {
+                let launches = Arc::new(CountLaunches::default());
+                let ctx = ctx.with_budget(1 << 26).expect("a budget").with_launch_strategy(launches.clone());
+                let pixels = (0..rows).flat_map(|_| pattern(20, 30, "noise")).collect();
+                let images = Images::from_pixels(pixels, &vec![Some((20, 30)); rows]).expect("images");
+                let plan = preprocess_plan(&images, &what).expect("a plan");
+                let images = images.to(&ctx).expect("a copy");
+                let ledger = ctx.as_cuda().expect("a device").ledger();
+                let before = ledger.used();
+                let tensors = preprocess(&ctx, &images, &what).expect("tensors");
+                assert_eq!(launches.count(), most, "{rows} rows");
+                assert_eq!(ledger.peak() - before, plan.workspace + plan.output, "{rows} rows");
+                assert_eq!(ledger.used() - before, plan.output, "{rows} rows");
+                drop(tensors);
+            }
+        }
+    });
 }
 
 #[test]

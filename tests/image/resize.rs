@@ -4,10 +4,10 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use warpline::image::{Images, ImagesBuilder, Interpolation, Resize, resize};
-use warpline::{Error, ExecCtx};
+use warpline::{Column, Error, ExecCtx};
 
 use super::oracle::{live, one, parse_case, pattern, sha256};
-use crate::common::contexts;
+use crate::common::{contexts, with_device};
 
 /// Checks one line of answers: a case, then the result's width, height and digest.
 fn check(ctx: &ExecCtx, line: &str) {
@@ -89,6 +89,45 @@ fn a_batch_is_its_images() {
                 let alone = run(&ctx, &one(w, h, "noise"), &how);
                 assert_eq!(all.pixels(2 * i), alone.pixels(0), "{w} x {h} {filter}");
                 assert_eq!(all.size(2 * i + 1), None);
+            }
+        }
+    }
+}
+
+/// Every way through the first pass on a device: tiles of 64, 32 and 16 columns, and too wide for a tile.
+#[test]
+fn device_is_host_at_every_scale() {
+    let mut runner = TestRunner::deterministic();
+    let random: Vec<String> = (0..300).map(|_| any_case().new_tree(&mut runner).expect("a case").current()).collect();
+    let scales =
+        [(140, 9, 70, 5), (403, 19, 31, 9), (700, 17, 40, 16), (1500, 9, 50, 3), (2600, 3, 33, 2), (130, 64, 129, 63)];
+    let scales = scales.into_iter().flat_map(|(w, h, out_w, out_h)| {
+        ["box", "bilinear", "lanczos"].map(|filter| format!("{w} {h} noise {filter} exact:{out_w}x{out_h} none"))
+    });
+    with_device(|ctx| {
+        for case in scales.chain(random) {
+            let (images, how) = parse_case(&case.split_whitespace().collect::<Vec<_>>());
+            let (there, here) = (run(ctx, &images, &how), run(&host(), &images, &how));
+            assert_eq!((there.size(0), there.pixels(0)), (here.size(0), here.pixels(0)), "{case}");
+        }
+    });
+}
+
+#[test]
+fn slices_and_columns_from_elsewhere() {
+    let sizes = [(3, 2), (40, 30), (7, 7)];
+    let pixels = sizes.iter().flat_map(|(w, h)| pattern(*w, *h, "noise")).collect();
+    let all = Images::from_pixels(pixels, &sizes.map(Some)).expect("images");
+    let array = all.column().to_array().expect("a host array").slice(1, 2);
+    let how = Resize::shorter(9).crop(8);
+    for ctx in contexts() {
+        let sliced = Images::try_new(Column::from_array(array.clone())).expect("images");
+        let column = sliced.column().to(&ctx).expect("a copy");
+        // With sizes read back from the column, and with sizes that the host knew.
+        for images in [Images::try_new(column).expect("images"), sliced.to(&ctx).expect("a copy")] {
+            let results = run(&ctx, &images, &how);
+            for (row, (w, h)) in [(0, (40, 30)), (1, (7, 7))] {
+                assert_eq!(results.pixels(row), run(&ctx, &one(w, h, "noise"), &how).pixels(0));
             }
         }
     }

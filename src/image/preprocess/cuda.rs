@@ -7,9 +7,12 @@ use crate::device::launch::kernel;
 use crate::device::{CudaCtx, DeviceBufferMut, Grid, In, Out};
 use crate::error::{Error, Result};
 use crate::image::normalize::Table;
-use crate::image::resize::cuda::{ImagePass, LastPass, THREADS, Target, first_pass};
+use crate::image::resize::cuda::{ImagePass, LastPass, THREADS, Target, first_pass, padded, workspace};
 use crate::image::resize::plan::BatchPlan;
-use crate::image::{Images, Layout, TensorSpec};
+use crate::image::{Images, Layout, MemoryPlan, TensorSpec};
+
+/// Values of a table: three channels of 256 bytes.
+const TABLE_ENTRIES: u64 = 3 * 256;
 
 macro_rules! kernels {
     ($($preprocess:ident $normalize:ident $entry:ident),*) => {
@@ -45,6 +48,17 @@ kernels! {
     preprocess_nhwc_u8 normalize_nhwc_u8 NHWC_U8,
     preprocess_nhwc_u16 normalize_nhwc_u16 NHWC_U16,
     preprocess_nhwc_u32 normalize_nhwc_u32 NHWC_U32
+}
+
+/// Device bytes that [`preprocess`] takes.
+pub(super) fn memory(plan: &BatchPlan, spec: &TensorSpec) -> MemoryPlan {
+    let (len, width) = (plan.images.len() as u64, spec.dtype.size() as u64);
+    let output = padded((spec.elements() as u64 * width).saturating_mul(len));
+    let inputs = match plan.keeps_pixels() {
+        true => padded(8 * len),
+        false => workspace(plan),
+    };
+    MemoryPlan { workspace: if len == 0 { 0 } else { inputs + padded(TABLE_ENTRIES * width) }, output }
 }
 
 pub(super) fn preprocess(

@@ -10,7 +10,7 @@ use crate::device::ExecCtx;
 use crate::error::{Error, Result};
 use crate::image::normalize::Table;
 use crate::image::resize::plan::BatchPlan;
-use crate::image::{DType, Images, Layout, Normalize, Resize, TensorSpec};
+use crate::image::{DType, Images, Layout, MemoryPlan, Normalize, Resize, TensorSpec};
 
 const OP: &str = "preprocess";
 
@@ -78,17 +78,40 @@ pub struct Tensors {
 /// # Synchronization
 /// None: sizes are known on the host.
 pub fn preprocess(ctx: &ExecCtx, images: &Images, what: &Preprocess) -> Result<Tensors> {
-    what.resize.check(OP)?;
     ctx.expect(OP, images.placement())?;
     let table = Table::new(OP, &what.normalize, what.dtype)?;
-    let plan = BatchPlan::new(OP, images, &what.resize)?;
-    let (width, height) = common_size(&plan, &what.resize)?;
-    let spec = TensorSpec::new(width, height, what.dtype, what.layout)?;
+    let (plan, spec) = plan_and_spec(images, what)?;
     let column = match ctx.as_cuda() {
         Some(cuda) => cuda::preprocess(cuda, images, &plan, &spec, &table)?,
         None => ctx.pool().install(|| host::preprocess(images, &plan, &spec, &table))?,
     };
     Ok(Tensors { column, spec })
+}
+
+/// The device memory that [`preprocess`] takes for these images: exactly, because their sizes are known. The host twin
+/// needs the same output.
+///
+/// ```
+/// use warpline::image::{DType, Images, Layout, Normalize, Preprocess, Resize, preprocess_plan};
+/// let images = Images::from_pixels(vec![0; 3 * 8 * 8], &[Some((8, 8))])?;
+/// let (dtype, layout) = (DType::F16, Layout::Nchw);
+/// let what = Preprocess { resize: Resize::exact(4, 4), normalize: Normalize::CLIP, dtype, layout };
+/// assert_eq!(preprocess_plan(&images, &what)?.output, 128); // 3 x 4 x 4 halves, to the next 64 bytes
+/// # Ok::<(), warpline::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`preprocess`], without those of placement and device memory.
+pub fn preprocess_plan(images: &Images, what: &Preprocess) -> Result<MemoryPlan> {
+    let (plan, spec) = plan_and_spec(images, what)?;
+    Ok(cuda::memory(&plan, &spec))
+}
+
+fn plan_and_spec(images: &Images, what: &Preprocess) -> Result<(BatchPlan, TensorSpec)> {
+    what.resize.check(OP)?;
+    let plan = BatchPlan::new(OP, images, &what.resize)?;
+    let (width, height) = common_size(&plan, &what.resize)?;
+    Ok((plan, TensorSpec::new(width, height, what.dtype, what.layout)?))
 }
 
 /// The one size that all rows come out at.

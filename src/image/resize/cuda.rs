@@ -18,6 +18,9 @@ pub(crate) const THREADS: u64 = 256;
 /// Pixels that a thread makes.
 const QUAD: u64 = 4;
 
+/// Bytes of an `ImagePass` on the device.
+const DESCRIPTOR_BYTES: u64 = 64;
+
 /// Rows of a staged tile, and pixels of one of its rows in shared memory (`kTileRows`, `kStagedPixels`).
 const TILE_ROWS: u32 = 8;
 const STAGED_PIXELS: u32 = 512;
@@ -82,6 +85,26 @@ impl ImagePass {
 pub(crate) struct Target {
     pub out: u64,
     pub out_row: u32,
+}
+
+/// Bytes that the allocator takes for a buffer of this many.
+pub(crate) fn padded(bytes: u64) -> u64 {
+    bytes.next_multiple_of(64)
+}
+
+/// Device bytes that [`first_pass`] takes.
+pub(crate) fn workspace(plan: &BatchPlan) -> u64 {
+    let taps: u64 = plan.tables.iter().map(|t| 16 * t.taps.len() as u64).sum();
+    let weights: u64 = plan.tables.iter().map(|t| 4 * t.weights.len() as u64).sum();
+    let descriptors = 2 * DESCRIPTOR_BYTES * plan.images.len() as u64;
+    let between = plan.images.iter().flatten().filter_map(ImagePlan::between);
+    let between: u64 = between.map(|size| between_row(size.0) * u64::from(size.1)).sum();
+    padded((taps + weights).next_multiple_of(16) + descriptors) + padded(between)
+}
+
+/// Bytes from one row between the passes to the next.
+fn between_row(width: u32) -> u64 {
+    (3 * u64::from(width)).next_multiple_of(ROW_ALIGN)
 }
 
 /// A batch on its way: the first pass is launched, the last one has its inputs.
@@ -244,7 +267,7 @@ fn passes(image: &ImagePlan, tables: &Tables, between_bytes: &mut u64) -> (Image
         Order::HorizontalFirst => x.table.map_or(0, |t| tables.tile[t]),
         Order::VerticalFirst => 0,
     };
-    let between_row = (3 * u64::from(size.0)).next_multiple_of(ROW_ALIGN);
+    let between_row = between_row(size.0);
     let at = *between_bytes;
     *between_bytes += between_row * u64::from(size.1);
     let first = ImagePass {

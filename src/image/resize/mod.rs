@@ -5,7 +5,7 @@ mod host;
 pub(crate) mod plan;
 pub(crate) mod table;
 
-pub use plan::MAX_PIXELS;
+pub use plan::{MAX_PIXELS, MemoryPlan};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use host::resample;
