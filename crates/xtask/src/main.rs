@@ -20,7 +20,8 @@ mod manifest;
 #[path = "../../../build/nvcc.rs"]
 mod nvcc;
 
-use anyhow::Result;
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 /// Tasks of the Warpline repository.
@@ -45,12 +46,20 @@ enum Task {
     NewOp(new_op::Args),
 }
 
-fn main() -> Result<()> {
-    match Cli::parse().task {
+fn main() -> ExitCode {
+    let done = match Cli::parse().task {
         Task::Ptx(args) => ptx::run(&args),
         Task::Emulate(args) => emulate::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Kernels(args) => kernels::run(&args),
         Task::NewOp(args) => new_op::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            // One line per cause, no backtrace: what failed is a command that has said why.
+            eprintln!("error: {why:#}");
+            ExitCode::FAILURE
+        }
     }
 }

@@ -6,10 +6,11 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// The root of the repository.
+/// The root of the repository: of the clone that `cargo xtask` was called in, for clones may share a target folder
+/// and with it this binary.
 pub fn root() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors().nth(2).expect("crates/xtask is two folders below the root").to_path_buf()
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&here).ancestors().nth(2).expect("crates/xtask is two folders below the root").to_path_buf()
 }
 
 /// Cargo's target folder, wherever `CARGO_TARGET_DIR` or a configuration file puts it.
