@@ -3,6 +3,7 @@
 //! Test crates compile this module as a whole, so a helper that one area uses is no dead code.
 
 pub mod cells;
+pub mod golden;
 pub mod python;
 mod same;
 pub mod samples;

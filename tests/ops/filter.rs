@@ -9,7 +9,7 @@ use warpline::{Batch, Column, Error, ExecCtx, Placement, ops};
 
 use crate::common::cells::{Cell, cells};
 use crate::common::samples::{NULLS, Nulls, SIZES, every_type, mask, only, wide};
-use crate::common::{assert_same, cases, contexts, with_device};
+use crate::common::{assert_same, cases, contexts, golden, with_device};
 
 /// What each column must hold, by reading the input cell by cell.
 fn expected(batch: &Batch, mask: &BooleanArray) -> Vec<Vec<Cell>> {
@@ -115,6 +115,16 @@ fn a_batch_without_columns_keeps_its_count() {
     let mask: ArrayRef = Arc::new(BooleanArray::from(vec![true, false, true]));
     let ctx = ExecCtx::host(1).expect("host");
     assert_eq!(ops::filter(&ctx, &batch, &Column::from_array(mask)).expect("filter").num_rows(), 2);
+}
+
+#[test]
+fn as_pyarrow_does_it() {
+    let table = golden::moves("table");
+    let mask = table.column("mask").expect("mask").clone();
+    for ctx in contexts() {
+        let (table, mask) = (table.to(&ctx).expect("upload"), mask.to(&ctx).expect("upload"));
+        golden::assert_golden("filter", &ctx, &ops::filter(&ctx, &table, &mask).expect("filter"));
+    }
 }
 
 proptest! {

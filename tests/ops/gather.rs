@@ -8,7 +8,7 @@ use warpline::{Batch, Column, Error, ExecCtx, ops};
 
 use crate::common::cells::{Cell, cells};
 use crate::common::samples::{NULLS, Nulls, Random, SIZES, every_type, only, wide};
-use crate::common::{assert_same, cases, contexts};
+use crate::common::{assert_same, cases, contexts, golden};
 
 /// Seeded indices below `rows`, null now and then when `nulls` asks for it.
 fn indices(count: usize, rows: usize, nulls: Nulls, seed: u64) -> Vec<Option<i64>> {
@@ -139,6 +139,16 @@ fn strings_that_outgrow_their_offsets_are_refused() {
         let batch = Batch::from_record_batch(&records).to(&ctx).expect("upload");
         let error = ops::gather(&ctx, &batch, &indices.to(&ctx).expect("upload")).expect_err("2 GiB of Utf8");
         assert!(matches!(error, Error::InvalidInput { .. }), "{error}");
+    }
+}
+
+#[test]
+fn as_pyarrow_does_it() {
+    let table = golden::moves("table");
+    let indices = table.column("indices").expect("indices").clone();
+    for ctx in contexts() {
+        let (table, indices) = (table.to(&ctx).expect("upload"), indices.to(&ctx).expect("upload"));
+        golden::assert_golden("take", &ctx, &ops::gather(&ctx, &table, &indices).expect("gather"));
     }
 }
 
