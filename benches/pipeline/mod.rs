@@ -1,6 +1,10 @@
-//! Benches of `warpline::pipeline`, a module per operator.
+//! Benches of `warpline::pipeline`.
+
+mod stream;
 
 use criterion::Criterion;
 
 /// Runs every group of this area.
-pub fn benches(_criterion: &mut Criterion) {}
+pub fn benches(criterion: &mut Criterion) {
+    stream::benches(criterion);
+}

@@ -1,9 +1,11 @@
 //! Reads a Parquet file a few rows at a time.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::compute::concat_batches;
@@ -300,9 +302,28 @@ fn text(problem: &ParquetError) -> String {
     text.lines().collect::<Vec<_>>().join(" ")
 }
 
-/// Runs code of the `parquet` crate with its panics turned into errors: some malformed files make it panic.
+thread_local! {
+    /// Whether this thread is in code of the `parquet` crate whose panics are caught.
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs code of the `parquet` crate with its panics turned into errors: some malformed files make it panic. Such a panic
+/// is an error like any other, so its message is kept off standard error: the first call puts a panic hook before the
+/// one in place, which passes on every other panic.
 fn guarded<T>(f: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
-    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|panic| Err(ParquetError::General(panic_text(panic.as_ref()))))
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let previous = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !GUARDED.try_with(Cell::get).unwrap_or(false) {
+                previous(panic);
+            }
+        }));
+    });
+    GUARDED.set(true);
+    let result = catch_unwind(AssertUnwindSafe(f));
+    GUARDED.set(false);
+    result.unwrap_or_else(|panic| Err(ParquetError::General(panic_text(panic.as_ref()))))
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> String {

@@ -39,7 +39,7 @@ pub use item::{Item, Origins};
 pub use ledger::Ledger;
 pub use order::Order;
 pub use report::{DeviceUse, Progress, Report, StageReport};
-pub use run::{Cancel, Stream};
+pub use run::{Cancel, Stream, StreamReader};
 pub use sink::{ParquetSink, Sink};
 pub use source::{BatchLimit, ImageSource, MemorySource, ParquetSource, Source, SourceBatch};
 pub use stage::{Bound, MapStage, Stage};

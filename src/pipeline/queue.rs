@@ -314,7 +314,9 @@ impl State {
         if !oldest && !self.queues[stage + 1].has_room(depth, output) {
             return Err(Wait::Output);
         }
-        if !self.ledger.try_grant(key, extra) {
+        if oldest {
+            self.ledger.grant_oldest(key, extra);
+        } else if !self.ledger.try_grant(key, extra) {
             return Err(Wait::Memory);
         }
         let queued = self.queues[stage].items.remove(&key).expect("seen under the same lock");

@@ -8,7 +8,9 @@ use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use arrow::array::{RecordBatch, RecordBatchReader};
 use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
 use parking_lot::Mutex;
 
 use crate::column::{Batch, Placement};
@@ -632,5 +634,39 @@ impl Iterator for Stream {
             self.since = Some((Instant::now(), batch.num_rows()));
         }
         next
+    }
+}
+
+/// A [`Stream`] as arrow-rs's `RecordBatchReader`, which most Arrow consumers take.
+pub struct StreamReader {
+    stream: Stream,
+}
+
+impl Stream {
+    /// The same results as record batches.
+    pub fn into_reader(self) -> StreamReader {
+        StreamReader { stream: self }
+    }
+}
+
+impl StreamReader {
+    /// What the run did so far.
+    pub fn report(&self) -> Report {
+        self.stream.report()
+    }
+}
+
+impl Iterator for StreamReader {
+    type Item = std::result::Result<RecordBatch, ArrowError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = self.stream.next()?;
+        Some(next.and_then(|batch| batch.to_record_batch()).map_err(ArrowError::from))
+    }
+}
+
+impl RecordBatchReader for StreamReader {
+    fn schema(&self) -> SchemaRef {
+        self.stream.schema().clone()
     }
 }

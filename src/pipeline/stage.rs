@@ -110,7 +110,7 @@ impl<F: Fn(&Batch) -> Result<Batch> + Send + Sync> Stage for MapStage<F> {
     }
 
     fn bound(&self, batch: &Batch) -> Result<Bound> {
-        Ok(Bound { workspace: 0, output: (super::rows::bytes(batch)).saturating_mul(self.growth) })
+        Ok(Bound { workspace: 0, output: (batch.nbytes() as u64).saturating_mul(self.growth) })
     }
 
     fn launch(&self, _ctx: &ExecCtx, item: Item) -> Result<Item> {

@@ -79,10 +79,10 @@ fn memory_is_flat_over_an_input_ten_times_the_budget() {
 
 #[test]
 fn budgets_from_one_row_upwards_make_progress() {
-    // The largest row has 100 bytes; behind `expand` it has 516, and `jitter` asks for as much as its buffers hold.
+    // The largest row has 100 bytes; behind `expand` it has 516, and `jitter` asks for as much again and its workspace.
     let plain = numbers(120).stage(Expand { times: 5, workspace: 50 }).unwrap().collect().unwrap();
     let expected = whole(&plain.schema, &plain.batches);
-    for budget in (3800..5400).step_by(50).chain([10_000, 100_000]) {
+    for budget in (2800..4400).step_by(50).chain([10_000, 100_000]) {
         let pipeline = numbers(120).batch_bytes(Bytes(200)).workers(3).stage(Expand { times: 5, workspace: 50 });
         let pipeline = pipeline.unwrap().stage(Jitter).unwrap().budget(Bytes(budget));
         let out = pipeline.collect().unwrap_or_else(|e| panic!("budget {budget}: {e}"));
@@ -157,4 +157,30 @@ fn a_consumer_that_stops_polling_stops_the_run_within_the_budget() {
     assert!(made <= 41, "{made} batches of 1000 bytes made ahead under a budget of 40,000");
     gauge.leave(made);
     assert!(stream.report().peak <= 40_000);
+}
+
+/// Says that it returns nothing, and returns its input 40 times over.
+struct Liar;
+
+impl Stage for Liar {
+    fn name(&self) -> &str {
+        "liar"
+    }
+
+    fn bound(&self, _batch: &Batch) -> Result<Bound> {
+        Ok(Bound::default())
+    }
+
+    fn launch(&self, ctx: &ExecCtx, item: Item) -> Result<Item> {
+        Expand { times: 40, workspace: 0 }.launch(ctx, item)
+    }
+}
+
+#[test]
+fn a_stage_that_breaks_its_bound_shows_in_the_peak_and_does_not_hang() {
+    let pipeline = numbers(300).batch_bytes(Bytes(500)).budget(Bytes(10_000)).workers(3).stage(Liar).unwrap();
+    let pipeline = pipeline.stage(Jitter).unwrap().on_error(OnError::Skip { max: u64::MAX });
+    let out = pipeline.collect().unwrap();
+    assert_eq!(out.report.rows_out + out.report.error_rows, 300);
+    assert!(out.report.peak > 10_000, "{}", out.report.peak);
 }

@@ -88,3 +88,12 @@ fn an_iterator_that_ended_stays_at_its_end() {
     assert!(stream.next().unwrap().is_err());
     assert!(stream.next().is_none());
 }
+
+#[test]
+fn results_as_a_record_batch_reader() {
+    use warpline::arrow::array::RecordBatchReader;
+    let reader = numbers(25).batch_rows(10).stream().unwrap().into_reader();
+    assert_eq!(reader.schema(), table(0).schema());
+    let batches: Vec<RecordBatch> = reader.map(|batch| batch.unwrap()).collect();
+    assert_eq!(warpline::arrow::compute::concat_batches(&table(0).schema(), &batches).unwrap(), table(25));
+}
