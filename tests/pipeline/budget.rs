@@ -82,7 +82,7 @@ fn budgets_from_one_row_upwards_make_progress() {
     // The largest row has 100 bytes; behind `expand` it has 516, and `jitter` asks for as much again and its workspace.
     let plain = numbers(120).stage(Expand { times: 5, workspace: 50 }).unwrap().collect().unwrap();
     let expected = whole(&plain.schema, &plain.batches);
-    for budget in (2800..4400).step_by(50).chain([10_000, 100_000]) {
+    for budget in (3200..4800).step_by(50).chain([10_000, 100_000]) {
         let pipeline = numbers(120).batch_bytes(Bytes(200)).workers(3).stage(Expand { times: 5, workspace: 50 });
         let pipeline = pipeline.unwrap().stage(Jitter).unwrap().budget(Bytes(budget));
         let out = pipeline.collect().unwrap_or_else(|e| panic!("budget {budget}: {e}"));
