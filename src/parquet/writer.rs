@@ -114,8 +114,12 @@ impl ParquetWriter {
 
     fn open_part(&mut self) -> Result<()> {
         let path = self.partial.join(format!("part-{:05}.parquet", self.parts));
-        let fault = Arc::new(Fault::default());
         let file = File::create_new(&path).map_err(|e| Error::io(&path, e))?;
+        self.start_part(file, path)
+    }
+
+    fn start_part(&mut self, file: File, path: PathBuf) -> Result<()> {
+        let fault = Arc::new(Fault::default());
         let level = ZstdLevel::try_new(1).map_err(|e| Error::arrow(OP, e.into()))?;
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(level))
@@ -253,5 +257,32 @@ fn write_error(path: &Path, fault: &Fault, error: ParquetError) -> Error {
     match fault.0.lock().take() {
         Some(io) => Error::io(path, io),
         None => Error::arrow(format!("{OP} {}", path.display()), error.into()),
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use arrow::array::Int64Array;
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_an_io_error_with_the_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let column: ArrayRef = Arc::new(Int64Array::from_iter_values(0..100_000));
+        let batch = RecordBatch::try_from_iter([("n", column)]).unwrap();
+        let out = folder.path().join("out");
+        let mut writer = ParquetWriter::create(&out, &batch.schema(), WriteOptions::default()).unwrap();
+        // /dev/full takes every open and refuses every write with ENOSPC.
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        writer.start_part(full, PathBuf::from("/dev/full")).unwrap();
+        let error = writer.write(&batch).and_then(|()| writer.finish().map(|_| ())).unwrap_err();
+        match &error {
+            Error::Io { path, source } => {
+                assert_eq!((path.as_str(), source.kind()), ("/dev/full", io::ErrorKind::StorageFull), "{error}");
+            }
+            other => panic!("{other}"),
+        }
+        assert!(fs::read_dir(folder.path()).unwrap().next().is_none(), "nothing is left");
     }
 }

@@ -117,8 +117,7 @@ fn the_same_rows_give_the_same_bytes_for_any_number_of_workers() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_is_an_io_error_with_the_path() {
-    // /dev/full refuses every write; a link makes it the first part of an output.
+fn an_output_that_cannot_be_made_is_an_io_error_with_the_path() {
     let folder = tempfile::tempdir().unwrap();
     let error = ParquetWriter::create("/proc/out", &batch(0).schema(), WriteOptions::default()).err().unwrap();
     assert!(matches!(error, Error::Io { ref path, .. } if path.starts_with("/proc/out.partial-")), "{error}");
