@@ -14,6 +14,7 @@ use crate::parquet::WriteOptions;
 
 use super::bytes::Bytes;
 use super::errors::{OnError, RowError};
+use super::ledger::Ledger;
 use super::order::Order;
 use super::queue::Depth;
 use super::report::{Progress, Report};
@@ -138,14 +139,15 @@ impl Pipeline {
         self
     }
 
-    /// The memory for all batches in flight, wherever they are: 1 GiB unless said. One step of one batch may take half
-    /// of it; larger batches are split, and a single row that needs more is an error of that row.
+    /// The memory for all batches in flight, wherever they are: 1 GiB unless said. A batch whose next step needs more than
+    /// an eighth of it is split; a single row that needs more than three eighths is an error of that row.
     pub fn budget(mut self, budget: Bytes) -> Self {
         self.budget = budget;
         self
     }
 
-    /// The size of the source's batches: unless said, 2 MiB or a sixteenth of the budget, whichever is less.
+    /// The size of the source's batches: unless said, 2 MiB or a sixteenth of the budget, whichever is less. At most a
+    /// tenth of the budget.
     pub fn batch_bytes(mut self, bytes: Bytes) -> Self {
         self.batch_bytes = Some(bytes);
         self
@@ -237,9 +239,9 @@ impl Pipeline {
         }
         let _ = write!(
             text,
-            "budget {} (largest step {}), batches of {}, {} batches per queue, order {:?}, errors {:?}",
+            "budget {} (largest row {}), batches of {}, {} batches per queue, order {:?}, errors {:?}",
             self.budget,
-            Bytes(self.budget.0.div_ceil(2)),
+            Bytes(Ledger::<u64>::new(self.budget.0).largest_step()),
             Bytes(limit.bytes),
             self.depth,
             self.order,
@@ -309,10 +311,11 @@ impl Pipeline {
     }
 
     fn limit(&self) -> Result<BatchLimit> {
-        let most = self.budget.0 / 4;
+        let most = self.budget.0 / 10;
         let bytes = self.batch_bytes.unwrap_or(DEFAULT_BATCH.min(Bytes(self.budget.0 / 16))).0.max(1);
         if bytes > most {
-            let why = format!("batches of {} need a budget of at least {}", Bytes(bytes), Bytes(bytes * 4));
+            let why =
+                format!("batches of {} need a budget of at least {}", Bytes(bytes), Bytes(bytes.saturating_mul(10)));
             return Err(Error::invalid("pipeline", why));
         }
         Ok(BatchLimit { bytes, rows: self.batch_rows })

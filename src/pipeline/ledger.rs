@@ -7,8 +7,10 @@
 //! - so the oldest batch is granted any step of at most the reserve, whatever the others hold;
 //! - it therefore finishes and gives everything back, and the next one is the oldest.
 //!
-//! When the oldest batch is split, its later parts become younger customers that may stand in the reserve. The bytes
-//! they held at the split are the *debt* of the earlier part: its steps must fit in the reserve less the debt.
+//! Batches are split when a step is too large. The later part is then a younger customer that may stand in the reserve;
+//! what it holds is the *debt* of the earlier part. A batch that can still be split takes no step that, with its debt,
+//! is above an eighth of the budget; so what it holds and owes, and hence the debt of all its parts, stays within an
+//! eighth. A single row may then take the other three eighths of the reserve, however its batch was cut.
 
 use std::collections::BTreeMap;
 
@@ -30,9 +32,19 @@ impl<K: Ord + Copy> Ledger<K> {
         Ledger { budget, used: 0, peak: 0, held: BTreeMap::new() }
     }
 
-    /// The largest step (bytes held, plus workspace, plus output, plus debt) that is sure to be granted in time.
-    pub fn largest_step(&self) -> u64 {
+    /// Bytes that only the oldest batch may use: half of the budget.
+    fn reserve(&self) -> u64 {
         self.budget.div_ceil(2)
+    }
+
+    /// The largest step (bytes held, workspace and output) of a single row.
+    pub fn largest_step(&self) -> u64 {
+        self.reserve() - self.largest_shared_step()
+    }
+
+    /// The largest step, debt included, of a batch that can be split.
+    pub fn largest_shared_step(&self) -> u64 {
+        self.budget / 8
     }
 
     /// The oldest batch in flight.
@@ -46,7 +58,7 @@ impl<K: Ord + Copy> Ledger<K> {
         let fits = |used: u64, limit: u64| used.checked_add(extra).is_some_and(|sum| sum <= limit);
         match self.held.first_key_value() {
             Some((&oldest, &bytes)) if oldest < key => {
-                fits(self.used - bytes, self.budget - self.largest_step()) && fits(self.used, self.budget)
+                fits(self.used - bytes, self.budget - self.reserve()) && fits(self.used, self.budget)
             }
             _ => fits(self.used, self.budget),
         }
@@ -119,6 +131,7 @@ mod tests {
     #[test]
     fn the_oldest_is_always_granted_its_largest_step() {
         let mut ledger = Ledger::new(100);
+        assert_eq!((ledger.largest_shared_step(), ledger.largest_step()), (12, 38));
         assert!(ledger.try_grant(0, 5));
         let mut young = 1;
         while ledger.try_grant(young, 7) {

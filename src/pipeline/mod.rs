@@ -9,7 +9,7 @@
 //!   own, so all stages work at the same time on different batches; there is no barrier.
 //! - Every batch in flight is paid for in one [`Ledger`], wherever its bytes are. A stage starts on a batch only when the
 //!   ledger grants its workspace and output; half of the budget is kept for the oldest batch, so the run cannot
-//!   deadlock. Batches too large for that half are split by rows; a single row that does not fit is an error of that
+//!   deadlock. Batches too large for their part are split by rows; a single row that does not fit is an error of that
 //!   row, found before anything is allocated for it.
 //! - Queues are bounded by bytes and by items ([`Pipeline::queue_depth`]).
 //! - Results come in the order of the input ([`Order::Input`], the default, deterministic for any number of workers) or

@@ -278,9 +278,10 @@ impl Queues {
         (state.ledger.budget(), state.ledger.peak(), state.ledger.used())
     }
 
-    /// The largest step that is sure to be granted; see [`Ledger::largest_step`].
-    pub(super) fn largest_step(&self) -> u64 {
-        self.state.lock().ledger.largest_step()
+    /// The largest steps of a single row and of a batch that can be split; see [`Ledger`].
+    pub(super) fn largest_steps(&self) -> (u64, u64) {
+        let state = self.state.lock();
+        (state.ledger.largest_step(), state.ledger.largest_shared_step())
     }
 
     /// Wakes whoever may go on now that memory or a place became free.

@@ -96,7 +96,8 @@ struct Shared {
     workers: Vec<usize>,
     schema: SchemaRef,
     on_error: OnError,
-    largest_step: u64,
+    /// Of a single row, and of a batch that can be split.
+    largest_steps: (u64, u64),
     budget: u64,
     /// The source's, the stages' and the sink's.
     meters: Vec<Meter>,
@@ -127,7 +128,7 @@ impl Running {
     pub(super) fn start(plan: Plan) -> Result<Self> {
         let queues = Queues::new(plan.lanes.len(), plan.budget, plan.depth, plan.order);
         let shared = Arc::new(Shared {
-            largest_step: queues.largest_step(),
+            largest_steps: queues.largest_steps(),
             queues,
             workers: plan.lanes.iter().map(|lane| lane.workers).collect(),
             meters: (0..plan.lanes.len() + 2).map(|_| Meter::default()).collect(),
@@ -321,7 +322,7 @@ impl Shared {
     fn read(self: &Arc<Self>, source: &mut dyn Source, limit: &BatchLimit) {
         loop {
             let bound = source.bound(limit);
-            if bound > self.largest_step {
+            if bound > self.largest_steps.0 {
                 return self.queues.stop(Some(self.too_large(source.name(), bound)));
             }
             let mut waits = Waits::default();
@@ -522,8 +523,13 @@ impl Shared {
         let error = match bound {
             Ok(bound) => {
                 let extra = bound.workspace.saturating_add(bound.output);
-                let step = extra.saturating_add(bytes).saturating_add(debt);
-                if step <= self.largest_step {
+                let step = extra.saturating_add(bytes);
+                let whole = count == 1 || item.batch.placement() != Placement::Host;
+                let fits = match whole {
+                    true => step <= self.largest_steps.0,
+                    false => step.saturating_add(debt) <= self.largest_steps.1,
+                };
+                if fits {
                     let queued = Queued { item: Ok(item), extra, output: bound.output, bytes, debt };
                     parts.push(Placed { to: at, key, queued });
                     return Ok(());
@@ -573,7 +579,7 @@ impl Shared {
     }
 
     fn too_large(&self, stage: &str, step: u64) -> Error {
-        let (budget, available) = (self.budget, self.largest_step);
+        let (budget, available) = (self.budget, self.largest_steps.0);
         Error::OutOfMemory { op: stage.to_string(), requested: step, budget, available }
     }
 }

@@ -222,9 +222,12 @@ impl Source for MemorySource {
     fn next(&mut self, limit: &BatchLimit) -> Result<Option<SourceBatch>> {
         let Some(batch) = self.batches.pop_front() else { return Ok(None) };
         let per_row = (rows::bytes(&batch) / batch.num_rows().max(1) as u64).max(1);
-        let fit = ((limit.bytes / per_row) as usize).clamp(1, limit.rows.max(1));
+        let mut fit = ((limit.bytes / per_row) as usize).clamp(1, limit.rows.max(1)).min(batch.num_rows());
+        let host = batch.to_record_batch()?;
+        while fit > 1 && rows::bytes(&Batch::from_record_batch(&host.slice(0, fit))) > self.bound(limit) {
+            fit = fit.div_ceil(2);
+        }
         let head = if batch.num_rows() > fit {
-            let host = batch.to_record_batch()?;
             let rest = host.slice(fit, host.num_rows() - fit);
             self.batches.push_front(Batch::from_record_batch(&rest));
             Batch::from_record_batch(&host.slice(0, fit))

@@ -133,7 +133,7 @@ proptest! {
             pipeline.stage(Multiples(2)).unwrap().on_error(if null { OnError::Null } else { OnError::Fail })
         };
         let plain = build(numbers(200)).workers(1).queue_depth(1).collect().unwrap();
-        let budget = Bytes(bytes.max(budget * times) * 8);
+        let budget = Bytes(bytes.max(budget * times) * 10);
         let set = build(numbers(200)).workers(workers).queue_depth(depth).batch_rows(rows).batch_bytes(Bytes(bytes));
         let set = set.budget(budget).collect().unwrap();
         prop_assert_eq!(whole(&set.schema, &set.batches), whole(&plain.schema, &plain.batches));
