@@ -106,6 +106,17 @@ def files():
                 at = rng.randrange(start + 12, len(data)) if i < 5 else rng.randrange(len(data))
                 broken[at] ^= 1 << rng.randrange(8)
             made.append((f"{name}-flip{i}", bytes(broken)))
+    for name, data in originals:
+        frame = next(i for i in range(2, len(data)) if data[i] == 0xFF and data[i + 1] in (0xC0, 0xC1, 0xC2))
+        for i in range(2):
+            other = bytearray(data)  # the data no longer fit their frame, but both sides decode what there is
+            for at in range(frame + 11, frame + 10 + 3 * data[frame + 9], 3):
+                other[at] = rng.choice([0x11, 0x21, 0x12, 0x22, 0x41, 0x14, 0x31, 0x13, 0x42, 0x24, 0x44])
+            made.append((f"{name}-sampling{i}", bytes(other) + b"\xff\xd9"))
+        transform = rng.randrange(4)
+        adobe = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00" + bytes([transform])
+        made.append((f"{name}-adobe{transform}", data[:frame] + adobe + data[frame:]))
+        made.append((f"{name}-nojfif", data.replace(b"JFIF", b"JFIX", 1)))
     return made
 
 

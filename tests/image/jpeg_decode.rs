@@ -258,7 +258,8 @@ fn strict_refuses_what_libjpeg_warns_of() {
             }
             Err(_) => {
                 refused += 1;
-                assert!(file.name.contains("flip") || file.name.contains("cut"), "{} is refused", file.name);
+                let damaged = ["flip", "cut", "sampling", "adobe"].iter().any(|how| file.name.contains(how));
+                assert!(damaged, "{} is refused", file.name);
             }
         }
     }
