@@ -31,7 +31,7 @@ pub struct DeviceColumn {
 
 impl fmt::Debug for DeviceColumn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let nulls = self.null_count.map_or_else(|| "?".to_owned(), |count| count.to_string());
+        let nulls = self.null_count().map_or_else(|| "?".to_owned(), |count| count.to_string());
         write!(f, "DeviceColumn({}, {} rows, {nulls} null, {})", self.data_type, self.len, self.placement())
     }
 }
@@ -136,7 +136,8 @@ impl DeviceColumn {
 
     /// Rows that are null; `None` when nobody has counted them yet.
     pub fn null_count(&self) -> Option<usize> {
-        self.null_count
+        // A column of type Null has no bitmap to count.
+        if self.data_type.is_null() { Some(self.len) } else { self.null_count }
     }
 
     /// The device.
