@@ -1,7 +1,7 @@
 //! GPU-native columnar kernels over Arrow columns, with exact host twins and a streaming executor.
 //!
 //! Data flows one way through the layers: [`pipeline`] calls operators ([`ops`], [`image`],
-//! [`parquet`], [`infer`]), those call [`column`], and that calls [`device`]. An operator runs where its
+//! [`parquet`], [`infer`]), those call [`mod@column`], and that calls [`device`]. An operator runs where its
 //! [`ExecCtx`] is and gives the same bytes on the host and on a device.
 
 pub mod column;
