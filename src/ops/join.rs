@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array, UInt64Array};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array, UInt64Array};
 use arrow::compute::{CastOptions, can_cast_types, cast_with_options, concat_batches, take};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::row::{RowConverter, Rows, SortField};
@@ -58,6 +58,7 @@ pub struct HashJoin {
     payload: RecordBatch,
     index: Index,
     schema: SchemaRef,
+    row_bytes: u64,
 }
 
 /// Built rows by key: the first row of a key, and for each row the next one with the same key.
@@ -126,7 +127,8 @@ impl HashJoin {
         let rest: Vec<usize> = (0..whole.num_columns()).filter(|i| !table_keys.contains(i)).collect();
         let payload = whole.project(&rest).map_err(|e| Error::arrow(OP, e))?;
         let schema = joined_schema(probe_schema, &payload.schema(), kind);
-        Ok(HashJoin { kind, probe_keys, key_types, payload, index, schema })
+        let row_bytes = payload.columns().iter().map(largest_value).sum();
+        Ok(HashJoin { kind, probe_keys, key_types, payload, index, schema, row_bytes })
     }
 
     /// The schema of joined batches.
@@ -161,6 +163,30 @@ impl HashJoin {
             let rows = step.min(left.len() - from);
             self.assemble(batch, &left.slice(from, rows), &right.slice(from, rows))
         }))
+    }
+
+    /// Joins one batch of the probe side, and tells for each joined row which probe row it came from.
+    ///
+    /// # Errors
+    /// As [`HashJoin::probe_chunks`].
+    pub fn probe_rows(&self, batch: &RecordBatch) -> Result<(RecordBatch, Vec<u64>)> {
+        let (left, right) = self.pairs(batch)?;
+        Ok((self.assemble(batch, &left, &right)?, left.values().to_vec()))
+    }
+
+    /// How many rows the batch would join to, and how many at most for one of its rows.
+    ///
+    /// # Errors
+    /// As [`HashJoin::probe_chunks`].
+    pub fn fan_out(&self, batch: &RecordBatch) -> Result<(u64, u64)> {
+        let (left, _) = self.pairs(batch)?;
+        let most = left.values().chunk_by(|a, b| a == b).map(<[u64]>::len).max().unwrap_or(0);
+        Ok((left.len() as u64, most as u64))
+    }
+
+    /// Bytes of the largest row of the table's own columns, for planning.
+    pub fn row_bytes(&self) -> u64 {
+        self.row_bytes
     }
 
     /// Probe row and built row (null for none) of every joined row.
@@ -221,6 +247,24 @@ impl Keys {
     /// Whether no key of the row is null.
     fn valid(&self, row: usize) -> bool {
         self.columns.iter().all(|column| column.is_valid(row))
+    }
+}
+
+/// Bytes of the largest value of a column with its offset and validity; the whole column where values are nested.
+fn largest_value(column: &ArrayRef) -> u64 {
+    let longest = |lengths: &mut dyn Iterator<Item = usize>| 17 + lengths.max().unwrap_or(0) as u64;
+    match column.data_type() {
+        DataType::Utf8 => longest(&mut column.as_string::<i32>().iter().flatten().map(str::len)),
+        DataType::LargeUtf8 => longest(&mut column.as_string::<i64>().iter().flatten().map(str::len)),
+        DataType::Binary => longest(&mut column.as_binary::<i32>().iter().flatten().map(<[u8]>::len)),
+        DataType::LargeBinary => longest(&mut column.as_binary::<i64>().iter().flatten().map(<[u8]>::len)),
+        // Views are copied as views; what they point to is shared.
+        DataType::Utf8View | DataType::BinaryView => 17,
+        DataType::FixedSizeBinary(width) => 1 + *width as u64,
+        other => match other.primitive_width() {
+            Some(width) => 1 + width as u64,
+            None => column.get_array_memory_size() as u64,
+        },
     }
 }
 

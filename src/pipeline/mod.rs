@@ -30,6 +30,7 @@ mod run;
 mod sink;
 mod source;
 mod stage;
+pub mod stages;
 mod trace;
 
 pub use builder::{Collected, Pipeline};

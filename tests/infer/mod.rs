@@ -1,1 +1,3 @@
 //! Tests of `warpline::infer`, a module per file of it.
+
+mod model;

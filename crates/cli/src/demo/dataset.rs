@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use arrow::array::{
-    ArrayRef, Int64Array, LargeBinaryArray, RecordBatch, StringArray, TimestampMicrosecondArray, UInt8Array, UInt32Array,
+    ArrayRef, Int64Array, LargeBinaryArray, RecordBatch, StringArray, TimestampMicrosecondArray, UInt8Array,
+    UInt32Array,
 };
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use parquet::arrow::ArrowWriter;
@@ -111,8 +112,11 @@ fn item(options: Options, row: usize) -> Result<Item> {
         Some(_) => jpeg = b"<html><body>404 Not Found</body></html>".repeat(20),
         None => {}
     }
-    let keep = spoilt.is_some();
-    let source = (keep || !rng.chance(0.04)).then(|| SOURCES[rng.below(4) as usize]);
+    // The spoilt images pass the demo's filter.
+    let source = match spoilt {
+        Some(_) => Some(SOURCES[0]),
+        None => (!rng.chance(0.04)).then(|| SOURCES[rng.below(4) as usize]),
+    };
     let caption = (!rng.chance(0.1)).then(|| format!("a drawing of {} by {} pixels", drawing.width, drawing.height));
     let captured_at = (!rng.chance(0.05)).then(|| EPOCH + row as i64 * 60_000_000 + rng.below(60_000_000) as i64);
     Ok(Item {

@@ -127,7 +127,7 @@ fn cross(reach: f32, half: f32) -> Vec<Point> {
 fn star(points: usize, outer: f32, inner: f32) -> Vec<Point> {
     let vertex = |i: usize| {
         let angle = PI * i as f32 / points as f32;
-        let radius = if i % 2 == 0 { outer } else { inner };
+        let radius = if i.is_multiple_of(2) { outer } else { inner };
         [radius * angle.cos(), radius * angle.sin()]
     };
     (0..2 * points).map(vertex).collect()
@@ -280,15 +280,16 @@ mod tests {
 
     #[test]
     fn every_class_is_inked_at_its_heart_or_rim_and_clear_outside() {
-        for label in 0..CLASSES.len() {
+        for (label, class) in CLASSES.iter().enumerate() {
             let shape = Shape::of_class(label, &mut Rng::new(1, 1));
-            let samples: Vec<f32> =
-                (0..41 * 41).map(|i| shape.distance([(i % 41) as f32 / 20.0 - 1.0, (i / 41) as f32 / 20.0 - 1.0])).collect();
+            let samples: Vec<f32> = (0..41 * 41)
+                .map(|i| shape.distance([(i % 41) as f32 / 20.0 - 1.0, (i / 41) as f32 / 20.0 - 1.0]))
+                .collect();
             let share = samples.iter().filter(|d| **d < 0.0).count() as f32 / samples.len() as f32;
-            assert!((0.1..0.8).contains(&share), "{}: {share} of the unit square inked", CLASSES[label]);
+            assert!((0.1..0.8).contains(&share), "{class}: {share} of the unit square inked");
             for angle in 0..16 {
                 let (sin, cos) = (angle as f32 * PI / 8.0).sin_cos();
-                assert!(shape.distance([1.15 * cos, 1.15 * sin]) > 0.0, "{} leaves the unit circle", CLASSES[label]);
+                assert!(shape.distance([1.15 * cos, 1.15 * sin]) > 0.0, "{class} leaves the unit circle");
             }
         }
     }

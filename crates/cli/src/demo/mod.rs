@@ -3,3 +3,4 @@
 pub mod dataset;
 pub mod draw;
 pub mod encode;
+pub mod predict;

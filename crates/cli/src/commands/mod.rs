@@ -1,0 +1,7 @@
+//! One module per command.
+
+pub mod cat;
+pub mod demo;
+pub mod info;
+pub mod run;
+pub mod tensor;

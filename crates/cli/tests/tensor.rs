@@ -1,0 +1,113 @@
+//! `warpline tensor` against Pillow and numpy.
+
+use std::path::PathBuf;
+
+use super::{data, folder, names, oracle, refuse, succeed, text};
+
+/// The good JPEGs of the data set as files, and of the corpora where they are.
+fn photos(into: &std::path::Path) -> Vec<PathBuf> {
+    let (_, images, _) = data();
+    let script = r#"
+import sys, pyarrow.parquet as pq
+for i, jpeg in enumerate(pq.read_table(sys.argv[1])["jpeg"].to_pylist()):
+    if i not in (20, 40):
+        open(f"{sys.argv[2]}/{i:03}.jpg", "wb").write(jpeg)
+"#;
+    oracle::check(script, &[text(images), text(into)]);
+    let mut files: Vec<PathBuf> = names(into).iter().map(|n| into.join(n)).collect();
+    if let Some(corpora) = std::env::var_os("CORPORA") {
+        let corpus = PathBuf::from(corpora).join("photos");
+        files.extend(names(&corpus).iter().filter(|n| n.ends_with(".jpg")).map(|n| corpus.join(n)));
+    }
+    files
+}
+
+#[test]
+fn equals_pillow_and_numpy() {
+    if !oracle::is_there() {
+        return;
+    }
+    let root = folder();
+    let images = root.path().join("images");
+    std::fs::create_dir(&images).expect("a folder");
+    let files = photos(&images);
+    let cases: [(&[&str], &str); 5] = [
+        (&["--resize", "256", "--crop", "224"], "256, 224"),
+        (
+            &["--resize", "80", "--crop", "64", "--interpolation", "bicubic", "--normalize", "clip"],
+            "80, 64, 'bicubic', 'clip'",
+        ),
+        (&["--crop", "100", "--dtype", "u8"], "None, 100, dtype='u8'"),
+        (
+            &["--resize", "33", "--crop", "40", "--dtype", "f16", "--layout", "nhwc"],
+            "33, 40, dtype='f16', layout='nhwc'",
+        ),
+        (
+            &["--resize", "50", "--crop", "50", "--interpolation", "lanczos", "--normalize", "none"],
+            "50, 50, 'lanczos', 'none'",
+        ),
+    ];
+    for (flags, call) in cases {
+        let out = root.path().join("out.npy");
+        let mut args = vec!["tensor"];
+        args.extend(files.iter().map(|f| text(f)));
+        args.extend(flags);
+        args.extend(["--device", "host", "-o", text(&out)]);
+        succeed(&args);
+        let script = format!(
+            "{}\nout, *files = sys.argv[1:]\narray = np.load(out)\nassert len(array) == len(files)\n\
+             for row, file in zip(array, files):\n    want = transform(file, {call})\n    \
+             assert row.dtype == want.dtype and np.array_equal(row, want), file\nprint(array.shape)\n",
+            oracle::TRANSFORM
+        );
+        let mut args = vec![text(&out)];
+        args.extend(files.iter().map(|f| text(f)));
+        oracle::check(&script, &args);
+    }
+}
+
+#[test]
+fn exif_orientation_is_an_option() {
+    let Some(corpora) = std::env::var_os("CORPORA").filter(|_| oracle::is_there()) else {
+        eprintln!("skipped: no CORPORA");
+        return;
+    };
+    let root = folder();
+    let corpus = PathBuf::from(corpora).join("jpeg/orientation");
+    let files: Vec<PathBuf> = names(&corpus).iter().filter(|n| n.ends_with(".jpg")).map(|n| corpus.join(n)).collect();
+    assert!(!files.is_empty());
+    for (flag, orient) in [(None, "False"), (Some("--exif-orientation"), "True")] {
+        let out = root.path().join("out.npy");
+        let mut args = vec!["tensor", "--resize", "48", "--crop", "40", "-o", text(&out), "--device", "host"];
+        args.extend(flag);
+        args.extend(files.iter().map(|f| text(f)));
+        succeed(&args);
+        let script = format!(
+            "{}\nout, *files = sys.argv[1:]\nfor row, file in zip(np.load(out), files):\n    \
+             assert np.array_equal(row, transform(file, 48, 40, orient={orient})), file\n",
+            oracle::TRANSFORM
+        );
+        let mut args = vec![text(&out)];
+        args.extend(files.iter().map(|f| text(f)));
+        oracle::check(&script, &args);
+    }
+}
+
+#[test]
+fn mistakes_name_the_file_and_leave_nothing() {
+    let root = folder();
+    let path = |name: &str| root.path().join(name);
+    std::fs::write(path("text.jpg"), "no image").expect("writes");
+    std::fs::write(path("short.jpg"), [0xFF, 0xD8, 0xFF, 0xE0, 0, 16]).expect("writes");
+    let out = path("out.npy");
+    let (text_file, short) = (path("text.jpg"), path("short.jpg"));
+    refuse(&["tensor", text(&text_file), "-o", text(&out)], 6, &["text.jpg", "not_an_image"]);
+    refuse(&["tensor", text(&short), "-o", text(&out)], 6, &["short.jpg", "truncated"]);
+    let missing = path("missing.jpg");
+    refuse(&["tensor", text(&missing), "-o", text(&out)], 3, &["missing.jpg", "No such file"]);
+    let nowhere = path("no/such/folder/out.npy");
+    refuse(&["tensor", text(&text_file), "-o", text(&nowhere)], 4, &["out.npy", "No such file"]);
+    refuse(&["tensor", text(&text_file), "-o", text(root.path())], 4, &["directory"]);
+    refuse(&["tensor", text(&text_file), "--device", "cuda:63", "-o", text(&out)], 5, &[]);
+    assert_eq!(names(root.path()), ["short.jpg", "text.jpg"]);
+}

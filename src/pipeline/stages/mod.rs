@@ -1,0 +1,88 @@
+//! The stages that come with the library, and the [`Pipeline`] methods that add them.
+
+mod columns;
+mod decode;
+mod filter;
+mod infer;
+mod join;
+mod preprocess;
+
+use arrow::array::RecordBatch;
+
+use crate::error::Result;
+use crate::image::Preprocess;
+use crate::image::jpeg_decode::DecodeOptions;
+use crate::infer::Model;
+use crate::ops::expr::Expr;
+use crate::ops::join::{HashJoin, JoinType};
+use crate::pipeline::Pipeline;
+
+pub use columns::SelectStage;
+pub use decode::DecodeStage;
+pub use filter::FilterStage;
+pub use infer::InferStage;
+pub use join::JoinStage;
+pub use preprocess::PreprocessStage;
+
+impl Pipeline {
+    /// Keeps the rows for which a SQL condition is true, such as `width >= 224 AND label IS NOT NULL`; see
+    /// [`Expr`](crate::ops::expr::Expr) for what it may hold. On the pipeline's device where it has one.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a condition that does not parse, or does not fit the schema.
+    pub fn filter(self, condition: &str) -> Result<Self> {
+        let stage = FilterStage::new(Expr::parse(condition)?);
+        let stage = match self.context() {
+            Some(ctx) => stage.on(ctx),
+            None => stage,
+        };
+        self.stage(stage)
+    }
+
+    /// Joins a table in memory on columns of the same names, on the host; see [`HashJoin`].
+    ///
+    /// # Errors
+    /// As [`HashJoin::build`].
+    pub fn join(self, table: &[RecordBatch], on: &[&str], kind: JoinType) -> Result<Self> {
+        let join = HashJoin::build(table, on, self.schema(), kind)?;
+        self.stage(JoinStage::new(join))
+    }
+
+    /// Turns a column of encoded images into one of RGB images, on the host. Rows that cannot be decoded are errors.
+    ///
+    /// # Errors
+    /// `InvalidInput` when the column is missing or holds no bytes.
+    pub fn decode_image(self, column: &str, options: DecodeOptions) -> Result<Self> {
+        self.stage(DecodeStage::new(column, options))
+    }
+
+    /// Resizes, crops and normalises a column of RGB images into a tensor column of the same name. On the pipeline's
+    /// device where it has one.
+    ///
+    /// # Errors
+    /// `InvalidInput` when the column is missing or holds no images, and when `what` leaves the size of the tensor open.
+    pub fn preprocess(self, column: &str, what: Preprocess) -> Result<Self> {
+        let stage = PreprocessStage::new(column, what);
+        let stage = match self.context() {
+            Some(ctx) => stage.on(ctx),
+            None => stage,
+        };
+        self.stage(stage)
+    }
+
+    /// Runs a model over a tensor column, whose place the model's outputs take. On the host.
+    ///
+    /// # Errors
+    /// As [`Model::schema`].
+    pub fn infer(self, column: &str, model: Model) -> Result<Self> {
+        self.stage(InferStage::new(column, model))
+    }
+
+    /// Keeps only these columns, in this order.
+    ///
+    /// # Errors
+    /// `InvalidInput` when one is missing.
+    pub fn select(self, columns: &[&str]) -> Result<Self> {
+        self.stage(SelectStage::new(columns))
+    }
+}
