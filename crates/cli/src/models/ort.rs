@@ -75,7 +75,7 @@ impl OrtModel {
         Error::invalid(OP, format!("{}: failed: {error}", self.name))
     }
 
-    fn values<T: ort::value::PrimitiveTensorElementType + std::fmt::Debug>(
+    fn values<T: ort::value::PrimitiveTensorElementType + Clone + std::fmt::Debug + 'static>(
         &self,
         shape: &[usize],
         values: &[T],
