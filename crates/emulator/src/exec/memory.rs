@@ -465,14 +465,12 @@ unsafe fn shared_checks<const K: u8>(
         if cx.count {
             count_shared::<K>(cx, m, bytes, a);
         }
-        if !ins.strong
+        if K != STORE
+            && !ins.strong
             && let Some(race) = &mut cx.race
         {
-            let how = match kind(K) {
-                Kind::Load => Touch::Read,
-                Kind::Store => Touch::Write,
-                Kind::Atomic => Touch::Atomic,
-            };
+            // Stores are looked at where their values are known, in `racing_store`.
+            let how = if K == LOAD { Touch::Read } else { Touch::Atomic };
             for l in active(m) {
                 let who = Who { thread: w.index * 32 + l as u32, warp_epoch: w.epoch };
                 if let Some((at, other)) = race.touch(a[l] as u32, bytes, how, who) {
@@ -617,7 +615,7 @@ macro_rules! narrow {
 narrow! { u16 => u8 u16; u32 => u8 u16 u32; u64 => u8 u16 u32 u64; }
 
 struct Store<S, M, const V: usize>(std::marker::PhantomData<(S, M)>);
-impl<S: Narrow<M>, M: Lane, const V: usize> Body for Store<S, M, V> {
+impl<S: Narrow<M>, M: Lane + PartialEq, const V: usize> Body for Store<S, M, V> {
     #[inline(always)]
     unsafe fn run<const FAST: bool>(w: &mut Warp, i: &Inst, m: u32) -> Flow {
         let mut a = [0u64; LANES];
@@ -629,6 +627,7 @@ impl<S: Narrow<M>, M: Lane, const V: usize> Body for Store<S, M, V> {
             match resolve::<STORE, FAST>(w, i, m, (size_of::<M>() * V) as u32, &mut a) {
                 Shape::Empty => {}
                 Shape::Fault => return Flow::Fault,
+                _ if !i.strong && (*w.cx).race.is_some() => return racing_store::<S, M, V>(w, i, m, &a),
                 Shape::Contiguous => {
                     let p = a[0] as *mut M;
                     for v in 0..V {
@@ -655,8 +654,42 @@ impl<S: Narrow<M>, M: Lane, const V: usize> Body for Store<S, M, V> {
     }
 }
 
+/// A store under the race check: lane by lane, since a value that is there already races with no other store of it.
+#[inline(never)]
+unsafe fn racing_store<S: Narrow<M>, M: Lane + PartialEq, const V: usize>(
+    w: &mut Warp,
+    i: &Inst,
+    m: u32,
+    a: &Addresses,
+) -> Flow {
+    // SAFETY: `resolve` gave checked host addresses for the lanes of `m`; registers are laid out for the program.
+    unsafe {
+        let cx = &mut *w.cx;
+        let (base, len) = (cx.shared as u64, cx.shared_len as u64);
+        for l in active(m) {
+            let to = a[l] as *mut M;
+            let value = |v: usize| (*(w.regs.add(i.r[v] as usize) as *const S).add(l)).narrow();
+            let offset = a[l].wrapping_sub(base);
+            if offset < len
+                && let Some(race) = &mut cx.race
+            {
+                let same = (0..V).all(|v| to.add(v).read_volatile() == value(v));
+                let how = if same { Touch::SameValue } else { Touch::Write };
+                let who = Who { thread: w.index * 32 + l as u32, warp_epoch: w.epoch };
+                if let Some((at, other)) = race.touch(offset as u32, (size_of::<M>() * V) as u32, how, who) {
+                    return w.fault(i, l as u32, FaultKind::Race, at as u64, other);
+                }
+            }
+            for v in 0..V {
+                to.add(v).write_volatile(value(v));
+            }
+        }
+    }
+    Flow::Next
+}
+
 /// A store of `V` values: `[r[4] + imm] = r[0..V]`.
-pub fn store<S: Narrow<M>, M: Lane, const V: usize>(isa: Isa) -> Handler {
+pub fn store<S: Narrow<M>, M: Lane + PartialEq, const V: usize>(isa: Isa) -> Handler {
     select::<Store<S, M, V>>(isa)
 }
 

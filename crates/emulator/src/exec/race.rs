@@ -34,6 +34,8 @@ pub enum Touch {
     Read,
     /// Writes it.
     Write,
+    /// Writes what is there already, which does not race with other stores of the same value.
+    SameValue,
     /// Reads and writes it at once.
     Atomic,
 }
@@ -110,7 +112,7 @@ impl RaceShadow {
         let atomic = how == Touch::Atomic;
         let other = |m: &Mark| if m.thread == MANY || m.thread & WARP != 0 { u32::MAX } else { m.thread - 1 };
         let clash = |m: &Mark| m.bytes & bytes != 0 && !(m.atomic && atomic) && self.unordered(m, who);
-        if clash(&writer) {
+        if how != Touch::SameValue && clash(&writer) {
             return Some(other(&writer));
         }
         if how != Touch::Read && clash(&reader) {

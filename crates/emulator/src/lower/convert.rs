@@ -3,6 +3,7 @@
 use half::{bf16, f16};
 
 use super::case::Case;
+use super::float::q;
 use super::rounding::{self, Round};
 use super::{Lower, Problem};
 use crate::exec::code::{Handler, NONE};
@@ -94,10 +95,6 @@ fn to_int(v: f64, round: u32, kind: u32, wide: bool) -> u64 {
     }
     let (least, most) = kind_range(kind);
     (rounding::integral(v, mode(round)) as i128).clamp(least, most) as u64
-}
-
-fn canonical(v: f32) -> f32 {
-    if v.is_nan() { f32::from_bits(0x7fff_ffff) } else { v }
 }
 
 fn saturate(v: f32) -> f32 {
@@ -328,12 +325,12 @@ fn float_float(c: &Case, isa: Isa, d: Type, s: Type) -> Result<Handler, Problem>
         (Type::F(64), Type::F(32)) if !sat => un(isa, |a: f32| a as f64),
         (Type::F(32), Type::F(64)) if sat => un(isa, |a: f64| saturate(a as f32)),
         (Type::F(32), Type::F(64)) => match round {
-            Round::Nearest => un(isa, |a: f64| canonical(a as f32)),
-            Round::Zero => un(isa, |a: f64| canonical(rounding::narrow(a, Round::Zero))),
-            Round::Down => un(isa, |a: f64| canonical(rounding::narrow(a, Round::Down))),
-            Round::Up => un(isa, |a: f64| canonical(rounding::narrow(a, Round::Up))),
+            Round::Nearest => un(isa, |a: f64| q(a as f32)),
+            Round::Zero => un(isa, |a: f64| q(rounding::narrow(a, Round::Zero))),
+            Round::Down => un(isa, |a: f64| q(rounding::narrow(a, Round::Down))),
+            Round::Up => un(isa, |a: f64| q(rounding::narrow(a, Round::Up))),
         },
-        (Type::F(32), Type::F(16)) if !sat => un(isa, |a: u16| canonical(half_value(a))),
+        (Type::F(32), Type::F(16)) if !sat => un(isa, |a: u16| q(half_value(a))),
         (Type::F(64), Type::F(16)) if !sat => un(isa, |a: u16| half_value(a) as f64),
         (Type::F(16), Type::F(16)) if whole => match round {
             Round::Nearest => un(isa, |a: u16| half_bits(half_value(a).round_ties_even())),

@@ -10,10 +10,12 @@ use crate::exec::ops::{Isa, bin, setp, tern, un};
 use crate::ptx::{RegType, Type};
 use RegType::{W16, W32, W64};
 
-/// The canonical NaN of f32.
+/// The bits of a result, or of the canonical NaN. On bits, because the compiler may give any NaN for a float that is
+/// known to be one.
 #[inline(always)]
-fn q(v: f32) -> f32 {
-    if v.is_nan() { f32::from_bits(0x7fff_ffff) } else { v }
+pub(super) fn q(v: f32) -> u32 {
+    let bits = v.to_bits();
+    if bits & 0x7fff_ffff > 0x7f80_0000 { 0x7fff_ffff } else { bits }
 }
 
 /// Clamps to [0, 1]; NaN becomes 0.
@@ -48,14 +50,14 @@ fn h_fma(a: u16, b: u16, c: u16) -> u16 {
 
 fn min32(a: f32, b: f32) -> f32 {
     if a.is_nan() {
-        return q(b);
+        return b;
     }
     if b.is_nan() || a < b || (a == b && a.is_sign_negative()) { a } else { b }
 }
 
 fn max32(a: f32, b: f32) -> f32 {
     if a.is_nan() {
-        return q(b);
+        return b;
     }
     if b.is_nan() || a > b || (a == b && a.is_sign_positive()) { a } else { b }
 }
@@ -178,13 +180,13 @@ impl Lower<'_> {
             "ex2" if exact => un(isa, |a: f32| q((a as f64).exp2() as f32)),
             "tanh" if exact => un(isa, |a: f32| q((a as f64).tanh() as f32)),
             "min" if c.has("NaN") => {
-                bin(isa, |a: f32, b: f32| if a.is_nan() || b.is_nan() { q(f32::NAN) } else { min32(a, b) })
+                bin(isa, |a: f32, b: f32| if a.is_nan() || b.is_nan() { 0x7fff_ffff } else { q(min32(a, b)) })
             }
             "max" if c.has("NaN") => {
-                bin(isa, |a: f32, b: f32| if a.is_nan() || b.is_nan() { q(f32::NAN) } else { max32(a, b) })
+                bin(isa, |a: f32, b: f32| if a.is_nan() || b.is_nan() { 0x7fff_ffff } else { q(max32(a, b)) })
             }
-            "min" if exact => bin(isa, |a: f32, b: f32| min32(a, b)),
-            "max" if exact => bin(isa, |a: f32, b: f32| max32(a, b)),
+            "min" if exact => bin(isa, |a: f32, b: f32| q(min32(a, b))),
+            "max" if exact => bin(isa, |a: f32, b: f32| q(max32(a, b))),
             "abs" if exact => un(isa, |a: u32| a & 0x7fff_ffff),
             "neg" if exact => un(isa, |a: u32| a ^ 0x8000_0000),
             "copysign" if exact => bin(isa, |a: u32, b: u32| (a & 0x8000_0000) | (b & 0x7fff_ffff)),

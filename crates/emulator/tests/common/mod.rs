@@ -79,11 +79,14 @@ impl Gpu {
 /// Launches a kernel of a test file with arguments that fit it.
 #[macro_export]
 macro_rules! launch {
-    ($stream:expr, $kernel:expr, $config:expr $(, $arg:expr)* $(,)?) => {{
-        let (mut builder, config) = ($stream.launch_builder($kernel), $config);
-        $(builder.arg($arg);)*
-        // SAFETY: the arguments have the types of the kernel's parameters; defects are planted on purpose, and the
-        // emulator catches them.
-        unsafe { builder.launch(config) }
-    }};
+    ($stream:expr, $kernel:expr, $config:expr $(, $arg:expr)* $(,)?) => {
+        match ($stream.launch_builder($kernel), $config) {
+            (mut builder, config) => {
+                $(builder.arg($arg);)*
+                // SAFETY: the arguments have the types of the kernel's parameters; defects are planted on purpose, and
+                // the emulator catches them.
+                unsafe { builder.launch(config) }
+            }
+        }
+    };
 }

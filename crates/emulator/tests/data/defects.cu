@@ -76,10 +76,11 @@ extern "C" __global__ void __launch_bounds__(64) bytes_of_words(uint32_t* out) {
 
 // All threads store the same value: no race that matters.
 extern "C" __global__ void __launch_bounds__(64) same_value(int* out) {
-    __shared__ int flag;
-    flag = 7;
+    __shared__ int flag[2];
+    int k = out[0] & 1;
+    flag[k] = 7;
     __syncthreads();
-    out[threadIdx.x] = flag;
+    out[threadIdx.x] = flag[k];
 }
 
 extern "C" __global__ void __launch_bounds__(64) divergent_barrier(int* out) {
@@ -106,3 +107,12 @@ extern "C" __global__ void traps(int* out) {
 }
 
 extern "C" __global__ void spins_past_free(const int* in, int* out) { out[threadIdx.x] = in[threadIdx.x] + 1; }
+
+// Threads store different values to one place.
+extern "C" __global__ void __launch_bounds__(64) different_values(int* out) {
+    __shared__ int flag[2];
+    int k = out[0] & 1;
+    flag[k] = threadIdx.x;
+    __syncthreads();
+    out[threadIdx.x] = flag[k];
+}

@@ -53,6 +53,7 @@ defects! {
     finds_missing_syncthreads: "missing_syncthreads", 64, 0, CUDA_ERROR_LAUNCH_FAILED, ["shared memory"];
     finds_missing_syncwarp: "missing_syncwarp", 32, 0, CUDA_ERROR_LAUNCH_FAILED, ["race with thread"];
     finds_reuse_without_barrier: "reuse_without_barrier", 64, 0, CUDA_ERROR_LAUNCH_FAILED, ["race with thread"];
+    finds_different_values: "different_values", 64, 0, CUDA_ERROR_LAUNCH_FAILED, ["race with thread"];
     finds_divergent_barrier: "divergent_barrier", 64, 0, CUDA_ERROR_LAUNCH_FAILED, ["different places"];
     finds_lost_lane: "lost_lane", 64, 0, CUDA_ERROR_LAUNCH_FAILED, ["wait for each other", "waits for lanes 0xffffffff"];
     finds_trap: "traps", 64, 0, CUDA_ERROR_LAUNCH_FAILED, ["trapped", "thread (40, 0, 0)"];

@@ -6,6 +6,7 @@ use crate::common::{Gpu, emulated};
 use crate::launch;
 
 const PTX: &str = include_str!("../data/basic.ptx");
+const CUB: &str = include_str!("../data/cub.ptx");
 
 fn config(blocks: u32, threads: u32, shared: u32) -> LaunchConfig {
     LaunchConfig { grid_dim: (blocks, 1, 1), block_dim: (threads, 1, 1), shared_mem_bytes: shared }
@@ -201,5 +202,36 @@ fn local_arrays() {
             })
             .collect();
         assert_eq!(gpu.stream.clone_dtoh(&out).unwrap(), want);
+    });
+}
+
+#[test]
+fn cub_block_primitives() {
+    emulated("driver::kernels::cub_block_primitives", || {
+        let gpu = Gpu::new(CUB);
+        let input = noise(512);
+        let din = gpu.stream.clone_htod(&input).unwrap();
+        let mut out = gpu.stream.alloc_zeros::<u32>(512).unwrap();
+        let mut total = gpu.stream.alloc_zeros::<u32>(1).unwrap();
+        launch!(gpu.stream, &gpu.kernel("block_scan"), config(1, 128, 0), &din, &mut out, &mut total).unwrap();
+        let sums = input.iter().scan(0u32, |s, v| {
+            let before = *s;
+            *s = s.wrapping_add(*v);
+            Some(before)
+        });
+        assert_eq!(gpu.stream.clone_dtoh(&out).unwrap(), sums.collect::<Vec<_>>());
+        let all = input.iter().fold(0u32, |s, v| s.wrapping_add(*v));
+        assert_eq!(gpu.stream.clone_dtoh(&total).unwrap(), [all]);
+
+        launch!(gpu.stream, &gpu.kernel("block_sort"), config(1, 128, 0), &din, &mut out).unwrap();
+        let mut sorted = input.clone();
+        sorted.sort_unstable();
+        assert_eq!(gpu.stream.clone_dtoh(&out).unwrap(), sorted);
+
+        let long: Vec<i64> = input[..128].iter().map(|v| *v as i64 * -77_777_777).collect();
+        let din = gpu.stream.clone_htod(&long).unwrap();
+        let mut sum = gpu.stream.alloc_zeros::<i64>(1).unwrap();
+        launch!(gpu.stream, &gpu.kernel("block_reduce"), config(1, 128, 0), &din, &mut sum).unwrap();
+        assert_eq!(gpu.stream.clone_dtoh(&sum).unwrap(), [long.iter().sum::<i64>()]);
     });
 }
