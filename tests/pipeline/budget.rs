@@ -65,14 +65,17 @@ fn ten_times_the_budget() {
     assert!(report.peak <= budget, "{} of {budget}", report.peak);
     assert!(report.peak >= 8 << 20, "batches were in flight at the same time");
     let grown = peak_resident() - before;
-    // The allocator keeps some of what was freed; 2.5 GiB went through.
-    assert!(grown <= 2 * budget, "resident memory grew by {grown} under a budget of {budget}");
+    assert!(grown <= budget, "resident memory grew by {grown} under a budget of {budget}");
 }
 
 #[test]
 fn memory_is_flat_over_an_input_ten_times_the_budget() {
     let test = ["--exact", "--ignored", "pipeline::budget::ten_times_the_budget"];
-    let child = std::process::Command::new(std::env::current_exe().unwrap()).args(test).output().unwrap();
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    // glibc raises this threshold as large blocks are freed, and then keeps them: what is resident would say more about
+    // it than about the run. Fixed, it gives large blocks back at once.
+    child.env("MALLOC_MMAP_THRESHOLD_", "65536");
+    let child = child.args(test).output().unwrap();
     let text = String::from_utf8_lossy(&child.stdout);
     assert!(child.status.success() && text.contains("1 passed"), "{text}");
 }
