@@ -18,6 +18,7 @@ pub(crate) mod launch;
 mod ledger;
 mod memory;
 mod monitor;
+mod plan;
 #[allow(dead_code, reason = "the first operator that fails by row uses it")]
 mod status;
 mod stream;
@@ -30,6 +31,8 @@ pub use info::DeviceInfo;
 pub use launch::{CountLaunches, Grid, LaunchInfo, LaunchStrategy, PlainLaunch, UserArg, UserModule};
 pub use ledger::Ledger;
 pub use monitor::{DeviceState, Sensors, SystemInfo};
+pub use plan::MemoryPlan;
+pub(crate) use plan::padded;
 #[allow(unused_imports, reason = "operators that can fail by row take it from here")]
 pub(crate) use status::StatusWord;
 pub use stream::{Event, Stream};

@@ -8,9 +8,10 @@ mod resize;
 mod rgb;
 mod tensor;
 
+pub use crate::device::MemoryPlan;
 pub use interpolation::Interpolation;
 pub use normalize::{Normalize, normalize};
 pub use preprocess::{Preprocess, Tensors, preprocess, preprocess_plan};
-pub use resize::{Crop, MAX_PIXELS, MemoryPlan, Resize, Target, resize};
+pub use resize::{Crop, MAX_PIXELS, Resize, Target, resize};
 pub use rgb::{ImageRow, Images, ImagesBuilder};
 pub use tensor::{DType, Layout, TensorSpec};

@@ -10,7 +10,8 @@ pub mod samples;
 
 pub use same::assert_same;
 
-use warpline::ExecCtx;
+use warpline::device::MemoryPlan;
+use warpline::{Batch, Column, ExecCtx};
 
 /// The contexts that a test of an operator runs on: the host, and device 0 where there is one.
 pub fn contexts() -> Vec<ExecCtx> {
@@ -47,4 +48,27 @@ pub fn with_device(test: impl FnOnce(&ExecCtx)) {
 pub fn cases(default: u32) -> proptest::test_runner::Config {
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(default);
     proptest::test_runner::Config { cases, failure_persistence: None, ..Default::default() }
+}
+
+/// Runs an operator over a batch and a column on the device, under a budget of exactly the inputs and the plan; gives the
+/// peak beside the inputs.
+pub fn peak_under_plan(
+    ctx: &ExecCtx,
+    inputs: (&Batch, &Column),
+    plan: MemoryPlan,
+    run: impl FnOnce(&ExecCtx, &Batch, &Column) -> warpline::Result<Batch>,
+) -> u64 {
+    let upload = |ctx: &ExecCtx| (inputs.0.to(ctx).expect("upload"), inputs.1.to(ctx).expect("upload"));
+    let measure = ctx.with_budget(u64::MAX).expect("a budget");
+    let held = upload(&measure);
+    let before = measure.as_cuda().expect("a device").ledger().used();
+    drop(held);
+    let budget = before.saturating_add(plan.workspace + plan.output);
+    let ctx = ctx.with_budget(budget).expect("a budget");
+    let (batch, column) = upload(&ctx);
+    let result = run(&ctx, &batch, &column).expect("the plan is enough");
+    let ledger = ctx.as_cuda().expect("a device").ledger();
+    assert!(ledger.used() - before <= plan.output, "{} bytes of {plan:?}", ledger.used() - before);
+    drop(result);
+    ledger.peak() - before
 }

@@ -281,6 +281,11 @@ pub fn only(batch: &Batch, names: &[&str]) -> Batch {
     Batch::from_record_batch(&records.project(&names.iter().map(index).collect::<Vec<_>>()).expect("project"))
 }
 
+/// Each column as a batch of its own.
+pub fn each_column(batch: &Batch) -> Vec<Batch> {
+    batch.schema().fields().iter().map(|field| only(batch, &[field.name()])).collect()
+}
+
 /// A mask over `rows` rows that selects about `percent` of them, null now and then unless `nulls` says none.
 pub fn mask(rows: usize, percent: usize, nulls: Nulls, skip: usize, seed: u64) -> BooleanArray {
     let mut random = Random(seed);

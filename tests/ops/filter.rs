@@ -8,8 +8,8 @@ use warpline::device::CountLaunches;
 use warpline::{Batch, Column, Error, ExecCtx, Placement, ops};
 
 use crate::common::cells::{Cell, cells};
-use crate::common::samples::{NULLS, Nulls, SIZES, every_type, mask, only, wide};
-use crate::common::{assert_same, cases, contexts, golden, with_device};
+use crate::common::samples::{NULLS, Nulls, SIZES, each_column, every_type, mask, only, wide};
+use crate::common::{assert_same, cases, contexts, golden, peak_under_plan, with_device};
 
 /// What each column must hold, by reading the input cell by cell.
 fn expected(batch: &Batch, mask: &BooleanArray) -> Vec<Vec<Cell>> {
@@ -86,6 +86,53 @@ fn two_launches_for_any_number_of_columns() {
         let mask = Column::from_array(Arc::new(mask(20_000, 50, Nulls::Some, 1, 8))).to(&ctx).expect("upload");
         ops::filter(&ctx, &batch, &mask).expect("filter");
         assert_eq!(launches.count(), 2);
+    });
+}
+
+/// Measures a filter against its plan; gives the peak and the planned one.
+fn measured(ctx: &ExecCtx, batch: &Batch, mask: &BooleanArray) -> (u64, u64) {
+    let mask = Column::from_array(Arc::new(mask.clone()));
+    let plan = ops::filter_plan(batch).expect("a plan");
+    assert_eq!(ops::filter_plan(&batch.to(ctx).expect("upload")).expect("a plan"), plan, "host and device");
+    let peak = peak_under_plan(ctx, (batch, &mask), plan, ops::filter);
+    assert!(peak <= plan.workspace + plan.output, "{peak} of {plan:?}");
+    (peak, plan.workspace + plan.output)
+}
+
+#[test]
+fn memory_stays_within_the_plan() {
+    with_device(|ctx| {
+        for (seed, rows) in SIZES.into_iter().enumerate() {
+            for nulls in NULLS {
+                let batch = every_type(rows, nulls, seed % 2 * 5, seed as u64);
+                for percent in [0, 50, 100] {
+                    measured(ctx, &batch, &mask(rows, percent, Nulls::None, 0, seed as u64));
+                }
+            }
+        }
+        // Alone, so that no column's slack covers for another.
+        for batch in
+            each_column(&every_type(1100, Nulls::Some, 3, 5)).iter().chain(&each_column(&wide(300, Nulls::Some, 6)))
+        {
+            let rows = batch.num_rows();
+            measured(ctx, batch, &mask(rows, 40, Nulls::Some, 0, 7));
+            measured(ctx, batch, &BooleanArray::from_iter((0..rows).map(|row| Some(row != 7))));
+        }
+    });
+}
+
+#[test]
+fn the_plan_is_the_peak_where_sizes_are_static() {
+    let names = ["i8", "i64", "decimal256", "fixed_binary", "bool", "utf8_view", "dictionary", "struct", "null"];
+    with_device(|ctx| {
+        for rows in [1, 2, 65, 1000, 8194] {
+            for nulls in NULLS {
+                let batch = only(&every_type(rows, nulls, 0, rows as u64), &names);
+                let all_but_one = BooleanArray::from_iter((0..rows).map(|row| Some(row != rows / 2)));
+                let (peak, planned) = measured(ctx, &batch, &all_but_one);
+                assert_eq!(peak, planned, "{rows} rows");
+            }
+        }
     });
 }
 

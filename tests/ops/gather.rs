@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use warpline::{Batch, Column, Error, ExecCtx, ops};
 
 use crate::common::cells::{Cell, cells};
-use crate::common::samples::{NULLS, Nulls, Random, SIZES, every_type, only, wide};
-use crate::common::{assert_same, cases, contexts, golden};
+use crate::common::samples::{NULLS, Nulls, Random, SIZES, each_column, every_type, only, wide};
+use crate::common::{assert_same, cases, contexts, golden, peak_under_plan, with_device};
 
 /// Seeded indices below `rows`, null now and then when `nulls` asks for it.
 fn indices(count: usize, rows: usize, nulls: Nulls, seed: u64) -> Vec<Option<i64>> {
@@ -140,6 +140,65 @@ fn strings_that_outgrow_their_offsets_are_refused() {
         let error = ops::gather(&ctx, &batch, &indices.to(&ctx).expect("upload")).expect_err("2 GiB of Utf8");
         assert!(matches!(error, Error::InvalidInput { .. }), "{error}");
     }
+}
+
+/// Measures a gather against its plan; gives the peak and the planned one.
+fn measured(ctx: &ExecCtx, batch: &Batch, indices: &[Option<i64>], kind: usize) -> (u64, u64) {
+    let column = column_of(indices, kind);
+    let plan = ops::gather_plan(batch, indices.len()).expect("a plan");
+    let uploaded = batch.to(ctx).expect("upload");
+    assert_eq!(ops::gather_plan(&uploaded, indices.len()).expect("a plan"), plan, "host and device");
+    let planned = plan.workspace + plan.output;
+    for operator in [ops::gather_or_null, ops::gather] {
+        let peak = peak_under_plan(ctx, (batch, &column), plan, operator);
+        assert!(peak <= planned, "{peak} of {plan:?}");
+    }
+    (peak_under_plan(ctx, (batch, &column), plan, ops::gather), planned)
+}
+
+#[test]
+fn memory_stays_within_the_plan() {
+    with_device(|ctx| {
+        for (seed, rows) in SIZES.into_iter().enumerate() {
+            for nulls in NULLS {
+                let batch = every_type(rows, nulls, seed % 2 * 5, seed as u64);
+                measured(ctx, &batch, &indices(rows + 7, rows, nulls, seed as u64), seed);
+            }
+        }
+        // Alone, so that no column's slack covers for another; one row over and over is the worst there can be.
+        for nulls in NULLS {
+            let (one, few) = (each_column(&every_type(1, nulls, 0, 4)), each_column(&wide(300, nulls, 6)));
+            for batch in one.iter().chain(&few) {
+                measured(ctx, batch, &[Some(0); 1100], 0);
+                measured(ctx, batch, &[], 1);
+                measured(ctx, batch, &indices(300, batch.num_rows(), Nulls::Some, 9), 2);
+            }
+        }
+    });
+}
+
+/// With a row of a string or of a list again and again, the bound of its size is reached.
+#[test]
+fn the_plan_is_the_peak_where_sizes_are_static() {
+    let names = ["i8", "i64", "decimal256", "fixed_binary", "bool", "utf8_view", "dictionary", "struct", "no_fields"];
+    with_device(|ctx| {
+        for rows in [1, 2, 65, 1000, 8194] {
+            let all: Vec<_> = (0..rows as i64).map(Some).collect();
+            for nulls in [Nulls::Some, Nulls::All] {
+                // The null pattern of few rows may have no null in it.
+                let batch = only(&every_type(rows, if rows < 65 { Nulls::All } else { nulls }, 0, 2), &names);
+                let (peak, planned) = measured(ctx, &batch, &all, 0);
+                assert_eq!(peak, planned, "{rows} rows");
+            }
+            let nulls: Vec<_> = all.iter().map(|&i| i.filter(|i| i % 3 > 0)).collect();
+            let (peak, planned) = measured(ctx, &only(&every_type(rows, Nulls::None, 0, 3), &names), &nulls, 1);
+            assert_eq!(peak, planned, "{rows} rows, null indices");
+        }
+        let text: ArrayRef = Arc::new(StringArray::from(vec![None, Some("two hundred and twenty-two")]));
+        let records = arrow::array::RecordBatch::try_from_iter([("s", text)]).expect("batch");
+        let (peak, planned) = measured(ctx, &Batch::from_record_batch(&records), &[Some(1); 1500], 0);
+        assert_eq!(peak, planned, "one string again and again");
+    });
 }
 
 #[test]

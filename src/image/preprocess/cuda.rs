@@ -4,12 +4,12 @@ use super::OP;
 use crate::column::{Column, DeviceColumn};
 use crate::device::kernels::entries::{normalize as normalize_entries, preprocess as preprocess_entries};
 use crate::device::launch::kernel;
-use crate::device::{CudaCtx, DeviceBufferMut, Grid, In, Out};
+use crate::device::{CudaCtx, DeviceBufferMut, Grid, In, MemoryPlan, Out, padded};
 use crate::error::{Error, Result};
 use crate::image::normalize::Table;
-use crate::image::resize::cuda::{ImagePass, LastPass, THREADS, Target, first_pass, padded, workspace};
+use crate::image::resize::cuda::{ImagePass, LastPass, THREADS, Target, first_pass, workspace};
 use crate::image::resize::plan::BatchPlan;
-use crate::image::{Images, Layout, MemoryPlan, TensorSpec};
+use crate::image::{Images, Layout, TensorSpec};
 
 /// Values of a table: three channels of 256 bytes.
 const TABLE_ENTRIES: u64 = 3 * 256;

@@ -8,7 +8,7 @@ use super::plan::{Axis, BatchPlan, ImagePlan, Order};
 use super::table::{AxisTable, Taps};
 use crate::device::kernels::entries::resize::PASS_U8;
 use crate::device::launch::kernel;
-use crate::device::{CudaCtx, DeviceBuffer, Grid, In, Out};
+use crate::device::{CudaCtx, DeviceBuffer, Grid, In, Out, padded};
 use crate::error::{Error, Result};
 use crate::image::Images;
 
@@ -85,11 +85,6 @@ impl ImagePass {
 pub(crate) struct Target {
     pub out: u64,
     pub out_row: u32,
-}
-
-/// Bytes that the allocator takes for a buffer of this many.
-pub(crate) fn padded(bytes: u64) -> u64 {
-    bytes.next_multiple_of(64)
 }
 
 /// Device bytes that [`first_pass`] takes.

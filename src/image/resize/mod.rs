@@ -5,7 +5,7 @@ mod host;
 pub(crate) mod plan;
 pub(crate) mod table;
 
-pub use plan::{MAX_PIXELS, MemoryPlan};
+pub use plan::MAX_PIXELS;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use host::resample;

@@ -16,15 +16,6 @@ pub const MAX_PIXELS: u64 = 178_956_970;
 /// Longest side of a source image: Pillow keeps the source box in single precision, exact up to here.
 const MAX_SIDE: u32 = 1 << 24;
 
-/// Device memory that an operator takes, in bytes, each buffer rounded up as the allocator does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MemoryPlan {
-    /// Held until the operator's work is queued: tables, descriptors, bytes between the passes.
-    pub workspace: u64,
-    /// Held by the result, without what it shares with the input.
-    pub output: u64,
-}
-
 /// One axis of one image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Axis {

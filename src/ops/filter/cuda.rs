@@ -1,5 +1,7 @@
 //! Filter on a device: two launches for all columns that move by row; strings, binary and lists go through gather.
 
+use arrow::datatypes::DataType;
+
 use crate::column::layout::Layout;
 use crate::column::{Batch, Column, DeviceColumn};
 use crate::device::kernels::entries::filter as entries;
@@ -14,9 +16,9 @@ use super::OP;
 /// Threads of every block here; `Policy::kThreads` of the kernels.
 const THREADS: u32 = 256;
 /// Rows of a warp: a mask word for each lane.
-const WARP_ROWS: usize = 1024;
+pub(super) const WARP_ROWS: usize = 1024;
 /// Rows of a block.
-const TILE_ROWS: usize = 8 * WARP_ROWS;
+pub(super) const TILE_ROWS: usize = 8 * WARP_ROWS;
 /// Values wider than this go through gather, which spreads a row over many threads.
 const WIDEST: usize = 64;
 
@@ -78,7 +80,7 @@ impl<'a> Selection<'a> {
     /// The selected rows of every column.
     fn apply(&self, columns: &[&DeviceColumn]) -> Result<Vec<DeviceColumn>> {
         let mut moves = Moves::new(self.ctx, OP, self.count, Bitmaps::Zeroed);
-        let by_row = columns.iter().map(|column| moves_by_row(column)).collect::<Result<Vec<_>>>()?;
+        let by_row = columns.iter().map(|column| moves_by_row(column.data_type())).collect::<Result<Vec<_>>>()?;
         let mut compacted = Vec::new();
         for column in columns.iter().zip(&by_row).filter_map(|(column, by_row)| by_row.then_some(*column)) {
             compacted.push(Compacted::plan(column, &mut moves)?);
@@ -128,14 +130,14 @@ impl<'a> Selection<'a> {
     }
 }
 
-/// Whether the column, with all struct fields below it, has its values in place by row.
-fn moves_by_row(column: &DeviceColumn) -> Result<bool> {
-    Ok(match Layout::of(column.data_type())? {
+/// Whether a column of this type, with all struct fields below it, has its values in place by row.
+pub(super) fn moves_by_row(data_type: &DataType) -> Result<bool> {
+    Ok(match Layout::of(data_type)? {
         Layout::Bytes(_) | Layout::List(_) | Layout::FixedList(_) => false,
         Layout::Fixed(width) => width <= WIDEST,
         Layout::Struct => {
-            for child in column.children() {
-                if !moves_by_row(child)? {
+            for field in Layout::children(data_type) {
+                if !moves_by_row(field)? {
                     return Ok(false);
                 }
             }

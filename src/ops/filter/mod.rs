@@ -7,8 +7,9 @@ use arrow::datatypes::DataType;
 
 use crate::column::layout::Layout;
 use crate::column::{Batch, Column, Placement};
-use crate::device::ExecCtx;
+use crate::device::{ExecCtx, MemoryPlan};
 use crate::error::{Error, Result};
+use crate::ops::gather::plan::{Forecast, MOVE_ENTRY, Rows, Shape};
 
 const OP: &str = "filter";
 
@@ -34,7 +35,7 @@ const OP: &str = "filter";
 /// On the host a task per column. On a device two launches for all columns of fixed width, booleans, views, dictionaries
 /// and structs of them: the mask is read once by the first and once per column by the second, sectors of 32 bytes
 /// without a selected row are not read. Strings, binary and lists add 4 bytes a selected row for its number, and
-/// gather's launches.
+/// gather's launches. [`filter_plan`] tells the device memory.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -58,6 +59,60 @@ pub fn filter(ctx: &ExecCtx, batch: &Batch, mask: &Column) -> Result<Batch> {
     }
 }
 
+/// The device memory that [`filter`] takes for this batch, without the inputs, whatever the mask and whether the batch
+/// is on a device or will be. On the host nothing of it is used.
+///
+/// The mask decides how much is taken: `workspace + output` is never less than the peak, and it is the peak when all
+/// rows but one are kept and the columns are of fixed width, booleans, views, dictionaries or structs of them. With all
+/// rows kept the result is the batch itself and takes nothing; strings and lists are planned at their full size.
+///
+/// ```
+/// # use std::sync::Arc;
+/// use arrow::array::{ArrayRef, Int32Array, RecordBatch};
+/// use warpline::{Batch, ops};
+///
+/// let a: ArrayRef = Arc::new(Int32Array::from(vec![1; 1000]));
+/// let batch = Batch::from_record_batch(&RecordBatch::try_from_iter([("a", a)])?);
+/// let plan = ops::filter_plan(&batch)?;
+/// assert_eq!(plan.output, 4032); // 999 values, to the next 64 bytes
+/// assert_eq!(plan.workspace, 64 + 64); // where each warp's rows go, the table of columns
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// `InvalidInput` for too many rows and `Unsupported` for column types, as [`filter`].
+///
+/// # Cost
+/// No device work: a walk over the columns' types and lengths.
+pub fn filter_plan(batch: &Batch) -> Result<MemoryPlan> {
+    check(batch)?;
+    let rows = batch.num_rows();
+    let mut ledger = Forecast::default();
+    // `Selection::count`.
+    let _bases = ledger.temporary(4 * rows.div_ceil(cuda::WARP_ROWS) as u64);
+    let count = ledger.temporary(8);
+    let states = ledger.temporary(8 * (1 + rows.div_ceil(cuda::TILE_ROWS)) as u64);
+    ledger.free(count);
+    ledger.free(states);
+    // All rows are the batch itself, so that at most all but one are copied.
+    let Some(kept) = rows.checked_sub(1) else { return Ok(ledger.plan()) };
+    // `Selection::apply`.
+    let to = Rows { count: kept as u64, nullable: false, repeated: false };
+    let (mut entries, mut rest) = (0, Vec::new());
+    for column in batch.columns() {
+        let shape = Shape::of(column)?;
+        match cuda::moves_by_row(column.data_type())? {
+            true => entries += ledger.moves(&shape, to),
+            false => rest.push(shape),
+        }
+    }
+    let row_numbers = if rest.is_empty() { 0 } else { to.count };
+    let _sources = ledger.temporary(4 * row_numbers);
+    ledger.table(entries + row_numbers.min(1), MOVE_ENTRY);
+    ledger.columns(&rest.iter().collect::<Vec<_>>(), to);
+    Ok(ledger.plan())
+}
+
 fn validate(ctx: &ExecCtx, batch: &Batch, mask: &Column) -> Result<()> {
     ctx.expect(OP, batch.placement())?;
     ctx.expect(OP, mask.placement())?;
@@ -68,6 +123,11 @@ fn validate(ctx: &ExecCtx, batch: &Batch, mask: &Column) -> Result<()> {
         let why = format!("the mask has {} rows, the batch {}", mask.len(), batch.num_rows());
         return Err(Error::invalid(OP, why));
     }
+    check(batch)
+}
+
+/// Limits that need no look at the mask.
+fn check(batch: &Batch) -> Result<()> {
     let most = i32::MAX as usize;
     if batch.num_rows() > most {
         return Err(Error::invalid(OP, format!("a batch may have at most {most} rows")));

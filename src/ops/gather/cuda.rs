@@ -13,7 +13,7 @@ use super::{OP, OutOfRange, outside, too_long};
 /// Threads of every block here; `Policy::kThreads` of the kernels.
 const THREADS: u32 = 256;
 /// Rows of a tile of `gather_offsets_columns` and of a block of `gather_move_columns`.
-const TILE_ROWS: u64 = 1024;
+pub(super) const TILE_ROWS: u64 = 1024;
 /// Blocks beyond which a grid-stride launch gains nothing.
 const MOST_BLOCKS: u64 = 1 << 20;
 
