@@ -6,6 +6,7 @@ mod config;
 mod demo;
 mod exit;
 mod files;
+mod interrupt;
 mod models;
 mod npy;
 mod preview;

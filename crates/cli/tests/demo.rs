@@ -26,7 +26,7 @@ fn tells_the_shapes_apart_and_finds_both_spoilt_images() {
 }
 
 /// The same by Pillow, numpy and, where it is installed, ONNX Runtime.
-const CHECK: &str = r#"
+pub const CHECK: &str = r#"
 import sys, io, glob, numpy as np, pyarrow as pa, pyarrow.parquet as pq, pyarrow.compute as pc
 from PIL import Image
 folder = sys.argv[1]

@@ -2,8 +2,12 @@
 
 mod bad_input;
 mod cat;
+mod corpora;
 mod demo;
+mod device;
 mod memory;
+#[cfg(feature = "ort")]
+mod onnx_runtime;
 mod oracle;
 mod run;
 mod tensor;

@@ -233,3 +233,29 @@ fn a_killed_run_leaves_nothing_that_looks_finished() {
     // What is left is named as unfinished.
     assert!(names(root.path()).iter().all(|n| n == "big" || n.starts_with("out")), "{:?}", names(root.path()));
 }
+
+/// An interrupt ends the run with its own exit code and removes what is unfinished.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_cleans_up() {
+    let root = folder();
+    let big = root.path().join("big");
+    succeed(&["demo", "--data-only", "--rows", "3000", "--output", text(&big)]);
+    let (images, out) = (big.join("images.parquet"), root.path().join("out"));
+    let mut child = warpline(&["run", "--input", text(&images), "--output", text(&out), "--on-error", "null"])
+        .args(["--batch-bytes", "64k"])
+        .args(IMAGES)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("starts");
+    // Once the unfinished folder is there, the handler is set and the run is at work.
+    while names(root.path()).len() < 2 && child.try_wait().expect("a state").is_none() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let pid = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().expect("kill runs").success());
+    let status = child.wait().expect("ends");
+    assert_eq!(status.code(), Some(130), "{status}");
+    assert_eq!(names(root.path()), ["big"]);
+}

@@ -42,7 +42,7 @@ pub fn run(args: &DemoArgs) -> Result<(), Failure> {
     std::fs::write(&model_path, MODEL).map_err(|e| Failure::io(Exit::Output, &model_path, &e))?;
     println!("model: {}, {} classes", model_path.display(), crate::demo::draw::CLASSES.len());
 
-    let model = models::from_bytes(MODEL_FILE, MODEL)?;
+    let model = models::from_bytes(MODEL_FILE, MODEL).map_err(|e| Failure::from(e).with_exit(Exit::Model))?;
     let labels = read_table(&folder.join(dataset::LABELS))?;
     let score = Arc::new(Score::default());
     let pipeline = Pipeline::read_parquet(folder.join(dataset::IMAGES))?

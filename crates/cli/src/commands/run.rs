@@ -17,7 +17,7 @@ use crate::args::{OnErrorArg, OrderArg, RunArgs};
 use crate::exit::{Exit, Failure, OrExit};
 use crate::preview::{Preview, PreviewStage};
 use crate::row_errors::RowErrors;
-use crate::{models, progress};
+use crate::{interrupt, models, progress};
 
 /// Runs the pipeline and prints what it did.
 pub fn run(args: &RunArgs) -> Result<(), Failure> {
@@ -189,6 +189,7 @@ pub fn drive(pipeline: Pipeline, output: &Path, errors: &RowErrors) -> Result<Re
     let shown = bar.clone();
     let sink = errors.clone();
     let pipeline = pipeline.progress(move |p| progress::update(&shown, p)).on_row_error(move |e| sink.push(e));
+    interrupt::cancels(pipeline.cancel_handle());
     let result = pipeline.write_parquet(output);
     bar.finish_and_clear();
     result.map_err(|error| output_or_other(error, output))
