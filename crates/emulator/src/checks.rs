@@ -13,26 +13,36 @@ pub struct Checks {
     pub sync: bool,
     /// Allocations alive when their context ends.
     pub leak: bool,
+    /// Races in device memory between blocks of a launch; slow, so never on by default.
+    pub global: bool,
+    /// Plain accesses to words of device memory that atomics of the launch also touch: warnings, for x86 hides what a
+    /// missing memory order does. Never on by default.
+    pub lint: bool,
 }
 
 impl Checks {
-    /// All of them.
-    pub const ALL: Checks = Checks { init: true, race: true, sync: true, leak: true };
+    /// All but those that must be asked for by name.
+    pub const ALL: Checks = Checks { init: true, race: true, sync: true, leak: true, ..Checks::NONE };
     /// Only bounds and alignment.
-    pub const NONE: Checks = Checks { init: false, race: false, sync: false, leak: false };
+    pub const NONE: Checks = Checks { init: false, race: false, sync: false, leak: false, global: false, lint: false };
 
-    /// Reads a list such as `init,race`, or `all`, or `none` (also `bounds`).
+    /// Reads a list such as `init,race`, or `all`, or `none` (also `bounds`); `all,global,lint` is everything.
     pub fn parse(list: &str) -> Result<Checks, String> {
         let mut c = Checks::NONE;
         for word in list.split(',').map(str::trim).filter(|w| !w.is_empty()) {
             match word {
-                "all" => c = Checks::ALL,
+                "all" => c = Checks { global: c.global, lint: c.lint, ..Checks::ALL },
                 "none" | "bounds" => {}
                 "init" => c.init = true,
                 "race" => c.race = true,
                 "sync" => c.sync = true,
                 "leak" => c.leak = true,
-                w => return Err(format!("unknown check {w:?}; there are all, none, bounds, init, race, sync, leak")),
+                "global" => c.global = true,
+                "lint" => c.lint = true,
+                w => {
+                    const ALL: &str = "all, none, bounds, init, race, sync, leak, global, lint";
+                    return Err(format!("unknown check {w:?}; there are {ALL}"));
+                }
             }
         }
         Ok(c)
@@ -63,6 +73,11 @@ pub enum FaultKind {
     /// Two threads, one writing, without a barrier between; the address is that of the word, the size holds the
     /// other thread.
     Race,
+    /// Two blocks, one writing, the same byte of device memory, without synchronisation; the size holds the number of
+    /// the other block.
+    GlobalRace,
+    /// A shuffle that reads from a lane that does not take part; the address holds that lane.
+    InactiveSource,
     /// A store to constant memory or parameters.
     ReadOnly,
     /// `trap`, or a failed assertion.
@@ -121,6 +136,13 @@ pub struct Fault {
     pub bytes: u32,
 }
 
+/// Prints a line of the emulator's own.
+pub fn warn(text: &str) {
+    use std::io::Write;
+    // A closed stderr is no reason to fail.
+    let _ = writeln!(std::io::stderr(), "warpline-emulator: {text}");
+}
+
 /// Text about the allocation at or near an address.
 pub fn describe(arena: &Arena, addr: u64) -> String {
     let name = |a: &Alloc| format!("allocation #{} of {} bytes at {:#x}", a.serial, a.len, a.start);
@@ -137,23 +159,40 @@ pub fn describe(arena: &Arena, addr: u64) -> String {
 
 impl Fault {
     /// One line for people: what, where, who and the nearest allocation.
-    pub fn message(&self, arena: &Arena) -> String {
+    pub fn message(&self, arena: &Arena, grid: [u32; 3], shared: u32) -> String {
         let (addr, bytes) = (self.addr, self.bytes);
         match self.kind {
             FaultKind::Load => format!("invalid load of {bytes} bytes at {addr:#x}: {}", describe(arena, addr)),
             FaultKind::Store => format!("invalid store of {bytes} bytes at {addr:#x}: {}", describe(arena, addr)),
             FaultKind::Atomic => format!("invalid atomic of {bytes} bytes at {addr:#x}: {}", describe(arena, addr)),
-            FaultKind::Misaligned => format!("address {addr:#x} is no multiple of {bytes}"),
+            FaultKind::Misaligned => match arena.find(addr, 1) {
+                Some(_) => format!("address {addr:#x} is no multiple of {bytes}: {}", describe(arena, addr)),
+                None => format!("address {addr:#x} is no multiple of {bytes}"),
+            },
             FaultKind::Uninitialised => {
                 format!("load of {bytes} bytes reads {addr:#x}, which nothing wrote: {}", describe(arena, addr))
             }
             FaultKind::UninitialisedShared => {
                 format!("load of {bytes} bytes reads shared memory at offset {addr:#x}, which nothing wrote")
             }
-            FaultKind::SharedBounds => format!("{bytes} bytes at shared offset {addr:#x} are past shared memory"),
+            FaultKind::SharedBounds => {
+                let behind = addr.saturating_sub(shared as u64);
+                let end = format!("past shared memory: {behind} bytes behind the block's {shared} bytes");
+                format!("{bytes} bytes at shared offset {addr:#x} are {end}")
+            }
             FaultKind::LocalBounds => format!("{bytes} bytes at local offset {addr:#x} are past local memory"),
             FaultKind::ParamBounds => format!("{bytes} bytes at parameter offset {addr:#x} are past the parameters"),
+            // Several readers of a word are remembered together.
+            FaultKind::Race if bytes == u32::MAX => {
+                format!("race with several threads on shared memory at offset {addr:#x}")
+            }
             FaultKind::Race => format!("race with thread {bytes} on shared memory at offset {addr:#x}"),
+            FaultKind::GlobalRace => {
+                let [x, y, _] = grid;
+                let (bx, by, bz) = (bytes % x, bytes / x % y, bytes / x / y);
+                format!("race with block ({bx}, {by}, {bz}) on {addr:#x}: {}", describe(arena, addr))
+            }
+            FaultKind::InactiveSource => format!("shuffle from lane {addr}, which does not take part"),
             FaultKind::ReadOnly => format!("store of {bytes} bytes to read-only memory at {addr:#x}"),
             FaultKind::Trap => "the kernel trapped (trap, or a failed assertion)".to_string(),
             FaultKind::NotInMask => format!("the lane is not in its own member mask {addr:#010x}"),

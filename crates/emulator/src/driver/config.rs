@@ -15,10 +15,13 @@ pub struct Config {
     pub seed: u64,
     /// `WARPLINE_EMULATOR_THREADS`: host threads that run blocks; all of the machine by default.
     pub threads: u32,
-    /// `WARPLINE_EMULATOR_CHECKS`: `all` (default), `none`, or a list of `init`, `race`, `sync`, `leak`.
+    /// `WARPLINE_EMULATOR_CHECKS`: `all` (default), `none`, or a list of `init`, `race`, `sync`, `leak`; and by name only
+    /// `global` and `lint`.
     pub checks: Checks,
     /// `WARPLINE_EMULATOR_COUNTERS`: file to which each launch and copy adds a line of JSON.
     pub counters: Option<String>,
+    /// `WARPLINE_EMULATOR_ABORT`: a finding ends the process, instead of being an error of later calls only.
+    pub abort: bool,
     /// `WARPLINE_EMULATOR_SYNC`: `async` (default), `sync` to run everything at its call, `delay` for seeded waits.
     pub sync: Order,
 }
@@ -69,7 +72,8 @@ impl Config {
             Some(v) => return Err(format!("WARPLINE_EMULATOR_SYNC={v}: not async, sync or delay")),
         };
         let seed = number("SEED", var("SEED"), 0)?;
-        Ok(Config { devices, memory, cc, seed, threads, checks, counters: var("COUNTERS"), sync })
+        let abort = var("ABORT").is_some_and(|v| v != "0");
+        Ok(Config { devices, memory, cc, seed, threads, checks, counters: var("COUNTERS"), abort, sync })
     }
 }
 

@@ -20,7 +20,10 @@ fn ordinal(dev: c_int) -> Res<(&'static Driver, u32)> {
 }
 
 /// Ends a context: its work is finished, its modules go, and what it never freed is reported and freed.
-fn destroy(d: &Driver, context: &Arc<Context>) {
+///
+/// # Errors
+/// `CUDA_ERROR_LAUNCH_FAILED` when something leaked and leaks are looked for.
+fn destroy(d: &Driver, context: &Arc<Context>) -> Res {
     context.synchronize();
     d.contexts.lock().remove(&context.id);
     for (_, stream) in context.streams.lock().drain() {
@@ -35,21 +38,24 @@ fn destroy(d: &Driver, context: &Arc<Context>) {
     }
     let others = d.contexts.lock().values().any(|c| c.device == context.device);
     if others {
-        return;
+        return Ok(());
     }
     let leaks = d.arena.live(context.device);
-    if d.config.checks.leak && context.error.load(Ordering::Acquire) == 0 {
+    let found = d.config.checks.leak && !leaks.is_empty() && context.error.load(Ordering::Acquire) == 0;
+    if found {
         for a in leaks.iter().take(20) {
             say(&format!("leak: allocation #{} of {} bytes at {:#x} was never freed", a.serial, a.len, a.start));
         }
         if leaks.len() > 20 {
             say(&format!("leak: and {} more", leaks.len() - 20));
         }
+        d.config.abort.then(abort);
     }
     for a in leaks {
         // Freed by no one else any more; a failure would only mean that it is gone already.
         let _ = super::memory::release(d, a.start);
     }
+    if found { Err(code::LAUNCH_FAILED) } else { Ok(()) }
 }
 
 exports! {
@@ -70,10 +76,7 @@ exports! {
             0 => Err(code::INVALID_CONTEXT),
             1 => {
                 primary.0 = 0;
-                if let Some(context) = primary.1.take() {
-                    destroy(d, &context);
-                }
-                Ok(())
+                primary.1.take().map_or(Ok(()), |context| destroy(d, &context))
             }
             _ => {
                 primary.0 -= 1;
@@ -86,13 +89,11 @@ exports! {
     fn cuDevicePrimaryCtxReset_v2(dev: c_int) {
         let (d, n) = ordinal(dev)?;
         let mut primary = d.devices[n as usize].primary.lock();
-        if let Some(context) = primary.1.take() {
-            destroy(d, &context);
-        }
+        let ended = primary.1.take().map_or(Ok(()), |context| destroy(d, &context));
         if primary.0 > 0 {
             primary.1 = Some(d.new_context(n, 0));
         }
-        Ok(())
+        ended
     }
 
     /// `cuDevicePrimaryCtxGetState`
@@ -143,8 +144,7 @@ exports! {
         if current_any().is_ok_and(|c| Arc::ptr_eq(&c, &context)) {
             pop_current();
         }
-        destroy(driver()?, &context);
-        Ok(())
+        destroy(driver()?, &context)
     }
 
     /// `cuCtxSetCurrent`

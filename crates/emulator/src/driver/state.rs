@@ -107,10 +107,12 @@ thread_local! {
     static CURRENT: RefCell<Vec<Arc<Context>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Prints a line of the emulator's own.
-pub fn say(text: &str) {
-    // A closed stderr is no reason to fail.
-    let _ = writeln!(std::io::stderr(), "warpline-emulator: {text}");
+pub use crate::checks::warn as say;
+
+/// Ends the process after a finding, for programs that would go on regardless.
+pub fn abort() {
+    say("WARPLINE_EMULATOR_ABORT is set: the process ends here");
+    std::process::abort();
 }
 
 /// Starts the driver, at the first `cuInit`.
@@ -265,6 +267,7 @@ impl Context {
     pub fn fail(&self, error: i32, report: &str) {
         if self.error.compare_exchange(0, error, Ordering::AcqRel, Ordering::Acquire).is_ok() {
             say(report);
+            driver().is_ok_and(|d| d.config.abort).then(abort);
         }
     }
 

@@ -1,11 +1,14 @@
 //! A block: its warps, shared memory and barriers, on storage that the next block reuses.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::sync::Arc;
 
 use super::code::{Const, Ctl, Inst, LANES, Program, Special};
+use super::coverage::Trace;
+use super::global_race::GlobalRace;
 use super::launch::Launch;
 use super::ops::Isa;
-use super::race::RaceShadow;
+use super::race::{Meets, RaceShadow};
 use super::warp::{State, Turn, Warp};
 use crate::checks::{Checks, Fault, FaultKind};
 use crate::counters::Counters;
@@ -75,8 +78,18 @@ pub struct Cx {
     pub generation: u64,
     /// Whether loads look at the initialisation shadow and stores write it.
     pub init: bool,
-    /// Whether accesses are counted.
+    /// Whether accesses are counted, or looked at between blocks.
     pub count: bool,
+    /// Whether plain stores go lane by lane, for a race check.
+    pub stores_watched: bool,
+    /// Whether operations between lanes are checked.
+    pub sync: bool,
+    /// Checks of device memory between blocks.
+    pub order: Option<Arc<GlobalRace>>,
+    /// Notes what is executed, for the table of instructions.
+    pub trace: Option<Arc<Trace>>,
+    /// Number of the block in the grid.
+    pub block_index: u32,
     /// Race shadow of shared memory.
     pub race: Option<RaceShadow>,
     /// Counters of this worker.
@@ -120,6 +133,15 @@ impl Cx {
     }
 }
 
+/// What a launch notes besides its results.
+#[derive(Default)]
+pub struct Watch {
+    /// Checks between blocks.
+    pub order: Option<Arc<GlobalRace>>,
+    /// Executed instructions.
+    pub trace: Option<Arc<Trace>>,
+}
+
 /// How a turn of a block ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BlockTurn {
@@ -161,7 +183,7 @@ pub fn splitmix(state: &mut u64) -> u64 {
 
 impl Block {
     /// Lays out storage for the blocks of a launch.
-    pub fn new(launch: &Launch, worker: u32) -> Block {
+    pub fn new(launch: &Launch, watch: &Watch, worker: u32) -> Block {
         let p = &*launch.program;
         let threads = launch.block.iter().product::<u32>();
         let count = (threads as usize).div_ceil(LANES);
@@ -188,7 +210,12 @@ impl Block {
             ranges: vec![Range::default(); p.mem_count as usize],
             generation: 0,
             init: launch.checks.init,
-            count: launch.count,
+            count: launch.count || watch.order.is_some(),
+            stores_watched: (launch.checks.race && shared_len > 0) || watch.order.is_some(),
+            sync: launch.checks.sync,
+            order: watch.order.clone(),
+            trace: watch.trace.clone(),
+            block_index: 0,
             race: (launch.checks.race && shared_len > 0).then(|| RaceShadow::new(shared_len)),
             counters: Counters::default(),
             block_instructions: 0,
@@ -215,8 +242,9 @@ impl Block {
                 index: i as u32,
                 groups: Vec::new(),
                 current: 0,
-                epoch: 0,
+                meets: Meets::default(),
                 turns: 0,
+                rng: 0,
             })
             .collect();
         let mut block = Block {
@@ -288,6 +316,7 @@ impl Block {
         let ctaid = [(index % gx) as u32, (index / gx % gy) as u32, (index / gx / gy) as u32];
         let cx = &mut *self.cx;
         cx.ctaid = ctaid;
+        cx.block_index = index as u32;
         cx.block_instructions = 0;
         cx.barriers = [Barrier::default(); 16];
         cx.pending = 0;
@@ -306,11 +335,17 @@ impl Block {
             let left = threads - warp.index * LANES as u32;
             warp.start(if left >= 32 { u32::MAX } else { (1 << left) - 1 });
         }
+        for warp in &mut self.warps {
+            warp.rng = 0;
+        }
         if launch.seed != 0 {
             self.rng = launch.seed ^ index.wrapping_mul(0x9e37_79b9_7f4a_7c15);
             for i in (1..self.order.len()).rev() {
                 let k = splitmix(&mut self.rng) as usize % (i + 1);
                 self.order.swap(i, k);
+            }
+            for warp in &mut self.warps {
+                warp.rng = splitmix(&mut self.rng) | 1;
             }
         }
     }

@@ -181,7 +181,7 @@ pub struct CallSite {
 }
 
 /// A kernel, ready to run.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Program {
     /// Its name.
     pub name: String,

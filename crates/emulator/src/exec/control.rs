@@ -205,7 +205,7 @@ impl Warp {
             self.groups[self.current].state = State::Sync(member);
             return Ok(());
         }
-        self.epoch += 1;
+        self.meet(all);
         if any_place {
             for g in &mut self.groups {
                 if here(g) {
@@ -231,6 +231,14 @@ impl Warp {
         }
     }
 
+    /// Notes for the race check that lanes have met.
+    fn meet(&mut self, lanes: u32) {
+        // SAFETY: a warp's context outlives its run.
+        if unsafe { (*self.cx).race.is_some() } {
+            self.meets.meet(lanes, self.live);
+        }
+    }
+
     /// Barrier number and thread count (0 = whole block) of an instruction.
     unsafe fn barrier_operands(&mut self, ins: &Inst, m: u32) -> Result<(u32, u32), ()> {
         let lane = m.trailing_zeros();
@@ -245,7 +253,7 @@ impl Warp {
         let (id, count) = (value(ins.r[0]), value(ins.r[1]));
         // SAFETY: a warp's context outlives its run.
         let threads = unsafe { (*self.cx).threads };
-        if id >= 16 || count > threads.next_multiple_of(32) {
+        if id >= 16 || count > threads.next_multiple_of(32) || count % 32 != 0 {
             self.fault(ins, lane, FaultKind::BadBarrier, id as u64, count);
             return Err(());
         }

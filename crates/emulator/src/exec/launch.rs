@@ -6,8 +6,10 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use super::block::{Block, BlockTurn, splitmix};
+use super::block::{Block, BlockTurn, Watch, splitmix};
 use super::code::Program;
+use super::coverage;
+use super::global_race::GlobalRace;
 use super::ops::Isa;
 use super::pool::{Pool, Shared};
 use crate::checks::{Checks, Fault};
@@ -58,6 +60,7 @@ pub struct Failure {
 
 struct Job {
     launch: Launch,
+    watch: Watch,
     isa: Isa,
     next: AtomicU64,
     total: u64,
@@ -68,10 +71,18 @@ struct Job {
 /// Runs a launch to its end.
 pub fn run(mut launch: Launch, pool: &Arc<Pool>) -> (Counters, Option<Failure>) {
     let total = launch.grid.iter().map(|g| *g as u64).product::<u64>();
-    let workers = (pool.threads() as u64).min(total) as u32;
+    let c = launch.checks;
+    let order = (c.global || c.lint).then(|| Arc::new(GlobalRace::new(&launch.program, c.global, c.lint)));
+    // The checks between blocks see accesses in the order in which they happen only on one thread.
+    let workers = if order.is_some() { 1 } else { (pool.threads() as u64).min(total) as u32 };
     launch.workers = workers;
+    let mut watch = Watch { order, trace: None };
+    if let Some((program, trace)) = coverage::traced(&launch.program) {
+        (launch.program, watch.trace) = (program, Some(trace));
+    }
     let job = Arc::new(Job {
         launch,
+        watch,
         isa: Isa::detect(),
         next: AtomicU64::new(0),
         total,
@@ -80,6 +91,12 @@ pub fn run(mut launch: Launch, pool: &Arc<Pool>) -> (Counters, Option<Failure>) 
     });
     pool.run(job.clone(), workers);
     let (mut counters, failure) = std::mem::take(&mut *job.result.lock());
+    if let Some(order) = &job.watch.order {
+        order.lints(&job.launch.program).iter().for_each(|line| crate::checks::warn(line));
+    }
+    if let Some(trace) = &job.watch.trace {
+        coverage::record(&job.launch.program, trace);
+    }
     if let Some(maps) = &job.launch.sectors {
         (counters.distinct_loaded, counters.distinct_stored) = (ones(&maps[0]), ones(&maps[1]));
     }
@@ -137,7 +154,7 @@ impl Shared for Job {
         loop {
             while running.len() < resident {
                 let Some(k) = self.take() else { break };
-                let mut block = spare.pop().unwrap_or_else(|| Block::new(&self.launch, index));
+                let mut block = spare.pop().unwrap_or_else(|| Block::new(&self.launch, &self.watch, index));
                 block.start(&self.launch, k);
                 running.push(block);
             }
@@ -176,7 +193,7 @@ impl Job {
         let t = fault.thread;
         let mut report = format!(
             "{}\n    kernel {} at {} ({})\n    block ({}, {}, {}), thread ({}, {}, {})",
-            fault.message(&self.launch.arena),
+            fault.message(&self.launch.arena, self.launch.grid, p.shared + self.launch.dynamic_shared),
             p.name,
             p.place(fault.pc),
             p.opcode(fault.pc),

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
 
 use super::block::Cx;
 use super::code::{FULL, Flow, Handler, Inst, LANES, MemSpace, NONE, TAG_LOCAL, TAG_MASK, TAG_PARAM, TAG_SHARED};
+use super::global_race::Access;
 use super::ops::{Body, Isa, Lane, select};
 use super::race::{Touch, Who};
 use super::warp::Warp;
@@ -310,10 +311,50 @@ unsafe fn global<const K: u8>(
                 }
             }
         }
-        if cx.count {
-            count_global::<K>(cx, m, bytes, a);
+        if cx.count && !watch_global::<K>(w, ins, m, bytes, a) {
+            return false;
         }
         true
+    }
+}
+
+/// What only some runs want of an access to device memory: counters, and the checks between blocks.
+#[cold]
+#[inline(never)]
+unsafe fn watch_global<const K: u8>(w: &mut Warp, ins: &Inst, m: u32, bytes: u32, a: &Addresses) -> bool {
+    // SAFETY: as in `global`.
+    unsafe {
+        let cx = &mut *w.cx;
+        count_global::<K>(cx, m, bytes, a);
+        let how = match kind(K) {
+            Kind::Load => Touch::Read,
+            Kind::Store => Touch::Write,
+            Kind::Atomic => Touch::Atomic,
+        };
+        // Plain stores are looked at where their values are known, in `racing_store`.
+        if cx.order.is_some() && (K != STORE || ins.strong) {
+            for l in active(m) {
+                if !between_blocks(w, ins, l, how, bytes, a[l]) {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+}
+
+/// The check between blocks for one lane; false after a finding.
+unsafe fn between_blocks(w: &mut Warp, ins: &Inst, lane: usize, how: Touch, bytes: u32, at: u64) -> bool {
+    // SAFETY: the context outlives the run.
+    let cx = unsafe { &*w.cx };
+    let Some(order) = &cx.order else { return true };
+    let access = Access { pc: cx.pc_of(ins), block: cx.block_index, how, strong: ins.strong, bytes };
+    match order.touch(access, at) {
+        None => true,
+        Some((at, other)) => {
+            w.fault(ins, lane as u32, FaultKind::GlobalRace, at, other);
+            false
+        }
     }
 }
 
@@ -472,7 +513,7 @@ unsafe fn shared_checks<const K: u8>(
             // Stores are looked at where their values are known, in `racing_store`.
             let how = if K == LOAD { Touch::Read } else { Touch::Atomic };
             for l in active(m) {
-                let who = Who { thread: w.index * 32 + l as u32, warp_epoch: w.epoch };
+                let who = Who::new(w.index, l as u32, &w.meets);
                 if let Some((at, other)) = race.touch(a[l] as u32, bytes, how, who) {
                     w.fault(ins, l as u32, FaultKind::Race, at as u64, other);
                     return false;
@@ -627,7 +668,7 @@ impl<S: Narrow<M>, M: Lane + PartialEq, const V: usize> Body for Store<S, M, V> 
             match resolve::<STORE, FAST>(w, i, m, (size_of::<M>() * V) as u32, &mut a) {
                 Shape::Empty => {}
                 Shape::Fault => return Flow::Fault,
-                _ if !i.strong && (*w.cx).race.is_some() => return racing_store::<S, M, V>(w, i, m, &a),
+                _ if !i.strong && (*w.cx).stores_watched => return racing_store::<S, M, V>(w, i, m, &a),
                 Shape::Contiguous => {
                     let p = a[0] as *mut M;
                     for v in 0..V {
@@ -665,17 +706,22 @@ unsafe fn racing_store<S: Narrow<M>, M: Lane + PartialEq, const V: usize>(
     // SAFETY: `resolve` gave checked host addresses for the lanes of `m`; registers are laid out for the program.
     unsafe {
         let cx = &mut *w.cx;
+        let regs = w.regs;
         let (base, len) = (cx.shared as u64, cx.shared_len as u64);
         for l in active(m) {
             let to = a[l] as *mut M;
-            let value = |v: usize| (*(w.regs.add(i.r[v] as usize) as *const S).add(l)).narrow();
+            let value = |v: usize| (*(regs.add(i.r[v] as usize) as *const S).add(l)).narrow();
             let offset = a[l].wrapping_sub(base);
-            if offset < len
+            let same = (0..V).all(|v| to.add(v).read_volatile() == value(v));
+            let how = if same { Touch::SameValue } else { Touch::Write };
+            if cx.arena_range.lo <= a[l] && a[l] < cx.arena_range.hi {
+                if !between_blocks(w, i, l, how, (size_of::<M>() * V) as u32, a[l]) {
+                    return Flow::Fault;
+                }
+            } else if offset < len
                 && let Some(race) = &mut cx.race
             {
-                let same = (0..V).all(|v| to.add(v).read_volatile() == value(v));
-                let how = if same { Touch::SameValue } else { Touch::Write };
-                let who = Who { thread: w.index * 32 + l as u32, warp_epoch: w.epoch };
+                let who = Who::new(w.index, l as u32, &w.meets);
                 if let Some((at, other)) = race.touch(offset as u32, (size_of::<M>() * V) as u32, how, who) {
                     return w.fault(i, l as u32, FaultKind::Race, at as u64, other);
                 }
@@ -759,6 +805,7 @@ unsafe fn defined(w: &mut Warp, i: &Inst, m: u32, bytes: u32) -> bool {
     unsafe {
         let mut a = [0u64; LANES];
         let cx = &mut *w.cx;
+        // Counting covers the checks between blocks.
         let (count, race) = (std::mem::take(&mut cx.count), cx.race.take());
         let shape = resolve::<LOAD, false>(w, i, m, bytes, &mut a);
         let cx = &mut *w.cx;
@@ -775,8 +822,15 @@ pub fn atomic<T: Bits, F: Fn(T, T, T) -> T + Copy + 'static>(isa: Isa, _f: F) ->
 struct Fence;
 impl Body for Fence {
     #[inline(always)]
-    unsafe fn run<const FAST: bool>(_: &mut Warp, _: &Inst, _: u32) -> Flow {
+    unsafe fn run<const FAST: bool>(w: &mut Warp, i: &Inst, m: u32) -> Flow {
         fence(Ordering::SeqCst);
+        // SAFETY: the context outlives the run.
+        let cx = unsafe { &*w.cx };
+        if let Some(order) = &cx.order
+            && m != 0
+        {
+            order.fence(cx.pc_of(i), cx.block_index);
+        }
         Flow::Next
     }
 }

@@ -3,6 +3,8 @@
 pub mod block;
 pub mod code;
 pub mod control;
+pub mod coverage;
+pub mod global_race;
 pub mod launch;
 pub mod memory;
 pub mod ops;

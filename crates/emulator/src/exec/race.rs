@@ -8,8 +8,12 @@ struct Mark {
     thread: u32,
     /// Barriers of the block passed before.
     block_epoch: u32,
-    /// Meeting points of the warp passed before.
+    /// Points at which all of the warp had met before.
     warp_epoch: u32,
+    /// Lanes of the warp, for readers of one warp.
+    lanes: u32,
+    /// Partial meetings of the lane since then; the fewest of any of the lanes.
+    partial: u32,
     /// Bytes of the word.
     bytes: u8,
     /// Whether the access was atomic.
@@ -18,7 +22,7 @@ struct Mark {
 
 /// Several readers, of several warps.
 const MANY: u32 = u32::MAX;
-/// Several readers, all of the warp in the low bits.
+/// Several readers, all of the warp in the low bits; their lanes are in the mark.
 const WARP: u32 = 1 << 31;
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -40,13 +44,70 @@ pub enum Touch {
     Atomic,
 }
 
-/// Who touches: thread number, meeting points of its warp, and the lane's bytes of the word.
+/// Which lanes of a warp have met. A meeting of all live lanes orders everything; one of some of them orders those, and
+/// what they had learned from earlier meetings, as a vector clock does.
+#[derive(Debug, Default)]
+pub struct Meets {
+    epoch: u32,
+    partial: Option<Box<Partial>>,
+}
+
+#[derive(Debug)]
+struct Partial {
+    /// Partial meetings of each lane since all met.
+    count: [u32; 32],
+    /// For each lane, how many meetings of each other lane lie before what it does now.
+    known: [[u32; 32]; 32],
+}
+
+impl Meets {
+    /// A new block begins.
+    pub fn reset(&mut self) {
+        *self = Meets::default();
+    }
+
+    /// The lanes of `met` meet, of those that are alive.
+    pub fn meet(&mut self, met: u32, live: u32) {
+        if met & live == live {
+            self.epoch += 1;
+            self.partial = None;
+            return;
+        }
+        let p = self.partial.get_or_insert_with(|| Box::new(Partial { count: [0; 32], known: [[0; 32]; 32] }));
+        let lanes = || (0..32usize).filter(move |l| (met >> l) & 1 != 0);
+        lanes().for_each(|l| p.count[l] += 1);
+        let mut all = [0u32; 32];
+        for l in lanes() {
+            for k in 0..32 {
+                all[k] = all[k].max(p.known[l][k]);
+            }
+            all[l] = p.count[l];
+        }
+        lanes().for_each(|l| p.known[l] = all);
+    }
+
+    fn count(&self, lane: u32) -> u32 {
+        self.partial.as_ref().map_or(0, |p| p.count[lane as usize])
+    }
+
+    /// Whether what `lane` does now comes after what `other` did when it had taken part in `count` partial meetings.
+    fn after(&self, lane: u32, other: u32, count: u32) -> bool {
+        self.partial.as_ref().is_some_and(|p| p.known[lane as usize][other as usize] > count)
+    }
+}
+
+/// Who touches: its thread number, and which lanes of its warp have met.
 #[derive(Debug, Clone, Copy)]
-pub struct Who {
-    /// Thread number in the block.
-    pub thread: u32,
-    /// Meeting points of the warp so far.
-    pub warp_epoch: u32,
+pub struct Who<'a> {
+    thread: u32,
+    meets: &'a Meets,
+}
+
+impl Who<'_> {
+    /// A lane of a warp of the block.
+    pub fn new(warp: u32, lane: u32, meets: &Meets) -> Who<'_> {
+        Who { thread: warp * 32 + lane, meets }
+    }
 }
 
 /// Shadow of a block's shared memory.
@@ -84,12 +145,17 @@ impl RaceShadow {
         if m.thread == MANY {
             return true;
         }
-        let (warp, same_thread) = if m.thread & WARP != 0 {
-            (m.thread & !WARP, false)
-        } else {
-            ((m.thread - 1) / 32, m.thread - 1 == who.thread)
-        };
-        !same_thread && (warp != who.thread / 32 || m.warp_epoch == who.warp_epoch)
+        let warp = if m.thread & WARP != 0 { m.thread & !WARP } else { (m.thread - 1) / 32 };
+        if warp != who.thread / 32 {
+            return true;
+        }
+        let me = who.thread % 32;
+        let others = m.lanes & !(1 << me);
+        if m.warp_epoch != who.meets.epoch || others == 0 {
+            return false;
+        }
+        let met = |lane| who.meets.after(me, lane, m.partial);
+        who.meets.partial.is_none() || (0..32).any(|l| (others >> l) & 1 != 0 && !met(l))
     }
 
     /// Notes an access of `len` bytes at `offset`; gives the offset and the other thread of a race.
@@ -118,7 +184,16 @@ impl RaceShadow {
         if how != Touch::Read && clash(&reader) {
             return Some(other(&reader));
         }
-        let mine = Mark { thread: who.thread + 1, block_epoch: self.epoch, warp_epoch: who.warp_epoch, bytes, atomic };
+        let (lane, warp_epoch) = (who.thread % 32, who.meets.epoch);
+        let mine = Mark {
+            thread: who.thread + 1,
+            block_epoch: self.epoch,
+            warp_epoch,
+            lanes: 1 << lane,
+            partial: who.meets.count(lane),
+            bytes,
+            atomic,
+        };
         let current = |m: &Mark| m.thread != 0 && m.block_epoch == self.epoch;
         let word = &mut self.words[index];
         if how == Touch::Read {
@@ -135,8 +210,14 @@ impl RaceShadow {
                     Mark { bytes: reader.bytes | bytes, ..mine }
                 } else if reader.thread == MANY {
                     Mark { bytes: reader.bytes & bytes, ..reader }
-                } else if warp_of == who.thread / 32 && reader.warp_epoch == who.warp_epoch {
-                    Mark { thread: WARP | warp_of, bytes: reader.bytes & bytes, ..mine }
+                } else if warp_of == who.thread / 32 && reader.warp_epoch == warp_epoch {
+                    Mark {
+                        thread: WARP | warp_of,
+                        lanes: reader.lanes | mine.lanes,
+                        partial: reader.partial.min(mine.partial),
+                        bytes: reader.bytes & bytes,
+                        ..mine
+                    }
                 } else if warp_of == who.thread / 32 {
                     mine
                 } else {

@@ -1,9 +1,10 @@
 //! A warp: groups of lanes that share a program counter. The group with the lowest counter runs; groups merge where
 //! they meet, so diverged lanes behave as on Volta and later, and converged code pays for one comparison.
 
-use super::block::Cx;
+use super::block::{Cx, splitmix};
 use super::code::{Ctl, Flow, Inst, LANES, Program};
 use super::ops::Isa;
+use super::race::Meets;
 use crate::checks::FaultKind;
 
 /// What a group of lanes is doing.
@@ -61,11 +62,16 @@ pub struct Warp {
     pub groups: Vec<Group>,
     /// Index of the group that runs.
     pub current: usize,
-    /// Counts points where the lanes of the warp met, for the race check.
-    pub epoch: u32,
+    /// Which lanes of the warp have met, for the race check.
+    pub meets: Meets,
     /// Turns ended by the budget, to vary the choice of the group.
     pub turns: u32,
+    /// State of the schedule's generator; 0 in plain order.
+    pub rng: u64,
 }
+
+/// Under a seed a turn may end after up to this many instructions without a branch.
+const SLICE: u32 = 64;
 
 impl Warp {
     /// The values of a 32-bit slot.
@@ -105,7 +111,7 @@ impl Warp {
         self.groups.clear();
         self.groups.push(Group { pc: 0, mask, state: State::Run, stack: Vec::new() });
         self.current = 0;
-        self.epoch = 0;
+        self.meets.reset();
         self.turns = 0;
     }
 
@@ -190,8 +196,12 @@ impl Warp {
                     }
                 }
             }
-            // Another group may be here, or behind.
+            // Another group may be here, or behind; under a seed, the end of a time slice.
             self.groups[self.current].pc = pc;
+            if self.rng != 0 && splitmix(&mut self.rng) & 1 == 0 {
+                self.turns += 1;
+                break Turn::Yield;
+            }
             match self.schedule(fair) {
                 Some(s) => stop = s,
                 None => break self.idle(),
@@ -215,7 +225,8 @@ impl Warp {
     fn schedule(&mut self, fair: bool) -> Option<u32> {
         if let [only] = &self.groups[..] {
             self.current = 0;
-            return (only.state == State::Run).then_some(u32::MAX);
+            let stop = if self.rng == 0 { u32::MAX } else { only.pc + 1 + splitmix(&mut self.rng) as u32 % SLICE };
+            return (only.state == State::Run).then_some(stop);
         }
         let mut i = 0;
         while i < self.groups.len() {
@@ -235,7 +246,16 @@ impl Warp {
         // other end, so that lanes that spin cannot starve the lane they wait for.
         let key = |g: &Group| (std::cmp::Reverse(g.stack.len()), g.pc);
         let runnable = self.groups.iter().enumerate().filter(|(_, g)| g.state == State::Run);
-        let pick = if fair { runnable.max_by_key(|(_, g)| key(g)) } else { runnable.min_by_key(|(_, g)| key(g)) };
+        let chance = self.rng != 0 && splitmix(&mut self.rng) & 1 == 0;
+        let pick = if chance {
+            let all: Vec<_> = runnable.collect();
+            let at = splitmix(&mut self.rng) as usize % all.len().max(1);
+            all.get(at).copied()
+        } else if fair {
+            runnable.max_by_key(|(_, g)| key(g))
+        } else {
+            runnable.min_by_key(|(_, g)| key(g))
+        };
         let (current, chosen) = pick?;
         let stop = self
             .groups

@@ -1,10 +1,11 @@
 //! Operations in which lanes see each other: shuffles, votes, matches and warp-wide reductions; and registers that
 //! change while a kernel runs.
 
-use super::code::{Flow, Handler, Inst, LANES, NONE};
+use super::code::{FULL, Flow, Handler, Inst, LANES, NONE};
 use super::control::lane_mask;
 use super::ops::{Body, Isa, Lane, pred, select, set_pred};
 use super::warp::Warp;
+use crate::checks::FaultKind;
 
 unsafe fn put<T: Lane>(w: &mut Warp, slot: u32, m: u32, f: impl Fn(usize) -> T) {
     if slot == NONE {
@@ -46,6 +47,12 @@ impl Body for Shfl {
                 let (j, good) = shuffle_source(i.imm, l as u32, b[l], c[l]);
                 out[l] = a[j as usize];
                 ok |= (good as u32) << l;
+            }
+            if m != FULL && (*w.cx).sync {
+                let from = |l: u32| shuffle_source(i.imm, l, b[l as usize], c[l as usize]).0;
+                if let Some(l) = (0..LANES as u32).find(|l| (m >> l) & 1 != 0 && (m >> from(*l)) & 1 == 0) {
+                    return w.fault(i, l, FaultKind::InactiveSource, from(l) as u64, 0);
+                }
             }
             put::<u32>(w, i.r[0], m, |l| out[l]);
             set_pred(w, i.r[1], m, ok);

@@ -18,6 +18,12 @@ pub(super) fn q(v: f32) -> u32 {
     if bits & 0x7fff_ffff > 0x7f80_0000 { 0x7fff_ffff } else { bits }
 }
 
+/// A subnormal becomes zero of its sign.
+#[inline(always)]
+fn flush(v: f32) -> f32 {
+    if v.is_subnormal() { 0f32.copysign(v) } else { v }
+}
+
 /// Clamps to [0, 1]; NaN becomes 0.
 #[inline(always)]
 fn sat(v: f32) -> f32 {
@@ -38,7 +44,12 @@ fn to_h64(v: f64) -> u16 {
     if v.is_nan() { 0x7fff } else { f16::from_f64(v).to_bits() }
 }
 
-fn pair(a: u32, b: u32, f: impl Fn(u16, u16) -> u16) -> u32 {
+/// The sum of two f16.
+pub(super) fn add_half(a: u16, b: u16) -> u16 {
+    to_h(h(a) + h(b))
+}
+
+pub(super) fn pair(a: u32, b: u32, f: impl Fn(u16, u16) -> u16) -> u32 {
     f(a as u16, b as u16) as u32 | (f((a >> 16) as u16, (b >> 16) as u16) as u32) << 16
 }
 
@@ -48,14 +59,19 @@ fn h_fma(a: u16, b: u16, c: u16) -> u16 {
     to_h64(h(a) as f64 * h(b) as f64 + h(c) as f64)
 }
 
-fn min32(a: f32, b: f32) -> f32 {
+/// `f` of two numbers, or the canonical NaN where one of them is none.
+pub(super) fn either(a: f32, b: f32, nan: u16, f: impl Fn(f32, f32) -> u16) -> u16 {
+    if a.is_nan() || b.is_nan() { nan } else { f(a, b) }
+}
+
+pub(super) fn min32(a: f32, b: f32) -> f32 {
     if a.is_nan() {
         return b;
     }
     if b.is_nan() || a < b || (a == b && a.is_sign_negative()) { a } else { b }
 }
 
-fn max32(a: f32, b: f32) -> f32 {
+pub(super) fn max32(a: f32, b: f32) -> f32 {
     if a.is_nan() {
         return b;
     }
@@ -82,6 +98,10 @@ pub(super) fn compare_half(c: &Case, isa: Isa, cmp: &str) -> Result<Handler, Pro
         "ge" => setp(isa, |a: u16, b: u16| h(a) >= h(b)),
         "equ" => setp(isa, |a: u16, b: u16| !(h(a) < h(b) || h(a) > h(b))),
         "neu" => setp(isa, |a: u16, b: u16| h(a) != h(b)),
+        "ltu" => setp(isa, |a: u16, b: u16| !(h(a) >= h(b))),
+        "leu" => setp(isa, |a: u16, b: u16| !(h(a) > h(b))),
+        "gtu" => setp(isa, |a: u16, b: u16| !(h(a) <= h(b))),
+        "geu" => setp(isa, |a: u16, b: u16| !(h(a) < h(b))),
         "num" => setp(isa, |a: u16, b: u16| !h(a).is_nan() && !h(b).is_nan()),
         "nan" => setp(isa, |a: u16, b: u16| h(a).is_nan() || h(b).is_nan()),
         _ => return c.unsupported(),
@@ -124,7 +144,7 @@ impl Lower<'_> {
             Type::F(32) => self.float32(c)?,
             Type::F(64) => self.float64(c)?,
             Type::F(16) | Type::F16x2 => self.half(c, ty)?,
-            _ => return c.unsupported(),
+            _ => self.brain(c, ty)?,
         }
         Ok(true)
     }
@@ -132,6 +152,9 @@ impl Lower<'_> {
     fn float32(&mut self, c: &Case) -> Result<(), Problem> {
         let isa = self.isa;
         let round = c.mods.iter().find_map(|m| Round::parse(m)).unwrap_or(Round::Nearest);
+        if c.has("ftz") {
+            return self.flushed32(c);
+        }
         c.only(&["rn", "rz", "rm", "rp", "sat", "approx", "full", "NaN"])?;
         let exact = round == Round::Nearest && !c.has("sat");
         if c.has("NaN") && !matches!(c.name, "min" | "max") {
@@ -195,6 +218,27 @@ impl Lower<'_> {
         self.lanewise(c, handler, W32, &vec![W32; operands(c.name)][..])
     }
 
+    /// Approximations that flush subnormal inputs and results to zero with their sign; nvcc emits them inside of its
+    /// own functions for f16, whose values are never subnormal as f32. No other instruction may flush.
+    fn flushed32(&mut self, c: &Case) -> Result<(), Problem> {
+        c.only(&["approx", "ftz"])?;
+        if !c.has("approx") {
+            return c.unsupported();
+        }
+        let isa = self.isa;
+        let handler = match c.name {
+            "rcp" => un(isa, |a: f32| q(flush(1.0 / flush(a)))),
+            "sqrt" => un(isa, |a: f32| q(flush(flush(a).sqrt()))),
+            "rsqrt" => un(isa, |a: f32| q(flush((1.0 / (flush(a) as f64).sqrt()) as f32))),
+            "sin" => un(isa, |a: f32| q(flush((flush(a) as f64).sin() as f32))),
+            "cos" => un(isa, |a: f32| q(flush((flush(a) as f64).cos() as f32))),
+            "lg2" => un(isa, |a: f32| q(flush((flush(a) as f64).log2() as f32))),
+            "ex2" => un(isa, |a: f32| q(flush((flush(a) as f64).exp2() as f32))),
+            _ => return c.unsupported(),
+        };
+        self.lanewise(c, handler, W32, &[W32])
+    }
+
     fn float64(&mut self, c: &Case) -> Result<(), Problem> {
         let isa = self.isa;
         let round = c.mods.iter().find_map(|m| Round::parse(m)).unwrap_or(Round::Nearest);
@@ -237,9 +281,18 @@ impl Lower<'_> {
 
     fn half(&mut self, c: &Case, ty: Type) -> Result<(), Problem> {
         let isa = self.isa;
-        c.only(&["rn"])?;
+        c.only(&["rn", "NaN"])?;
+        if c.has("NaN") && !matches!(c.name, "min" | "max") {
+            return c.unsupported();
+        }
         if ty == Type::F(16) {
             let handler = match c.name {
+                "min" if c.has("NaN") => {
+                    bin(isa, |a: u16, b: u16| either(h(a), h(b), 0x7fff, |x, y| to_h(min32(x, y))))
+                }
+                "max" if c.has("NaN") => {
+                    bin(isa, |a: u16, b: u16| either(h(a), h(b), 0x7fff, |x, y| to_h(max32(x, y))))
+                }
                 "add" => bin(isa, |a: u16, b: u16| to_h(h(a) + h(b))),
                 "sub" => bin(isa, |a: u16, b: u16| to_h(h(a) - h(b))),
                 "mul" => bin(isa, |a: u16, b: u16| to_h(h(a) * h(b))),
@@ -260,6 +313,12 @@ impl Lower<'_> {
                 h_fma(a as u16, b as u16, x as u16) as u32
                     | (h_fma((a >> 16) as u16, (b >> 16) as u16, (x >> 16) as u16) as u32) << 16
             }),
+            "min" if c.has("NaN") => {
+                bin(isa, |a: u32, b: u32| pair(a, b, |x, y| either(h(x), h(y), 0x7fff, |x, y| to_h(min32(x, y)))))
+            }
+            "max" if c.has("NaN") => {
+                bin(isa, |a: u32, b: u32| pair(a, b, |x, y| either(h(x), h(y), 0x7fff, |x, y| to_h(max32(x, y)))))
+            }
             "min" => bin(isa, |a: u32, b: u32| pair(a, b, |x, y| to_h(min32(h(x), h(y))))),
             "max" => bin(isa, |a: u32, b: u32| pair(a, b, |x, y| to_h(max32(h(x), h(y))))),
             "abs" => un(isa, |a: u32| a & 0x7fff_7fff),
@@ -271,7 +330,7 @@ impl Lower<'_> {
 }
 
 /// Sources of an instruction.
-fn operands(name: &str) -> usize {
+pub(super) fn operands(name: &str) -> usize {
     match name {
         "fma" | "mad" => 3,
         "add" | "sub" | "mul" | "div" | "min" | "max" | "copysign" => 2,

@@ -398,6 +398,12 @@ impl Lower<'_> {
         let (yes, no) = match c.types[0] {
             Type::U(32) | Type::S(32) => (self.constant(4, u32::MAX as u64), self.constant(4, 0)),
             Type::F(32) => (self.constant(4, 1f32.to_bits() as u64), self.constant(4, 0)),
+            Type::F(16) => {
+                let (yes, no) = (self.constant(2, 0x3c00), self.constant(2, 0));
+                let d = self.dst(c.arg(0)?, RegType::W16)?;
+                self.push(&c.inst.op, c.inst.guard, selp::<u16>(isa), |i| i.r = [d, yes, no, p, NONE, NONE]);
+                return Ok(());
+            }
             _ => return c.unsupported(),
         };
         let d = self.dst(c.arg(0)?, W32)?;

@@ -1,6 +1,7 @@
 //! Loads, stores, atomics, fences and address arithmetic between spaces.
 
 use super::case::Case;
+use super::float::{add_half, pair};
 use super::{Lower, Problem};
 use crate::exec::code::*;
 use crate::exec::memory::{atomic, load, memory_fence, store};
@@ -294,6 +295,8 @@ impl Lower<'_> {
             ("add", Type::F(64)) => {
                 Some(atomic(isa, |v: u64, b: u64, _: u64| (f64::from_bits(v) + f64::from_bits(b)).to_bits()))
             }
+            ("add", Type::F(16)) => Some(atomic(isa, |v: u16, b: u16, _: u16| add_half(v, b))),
+            ("add", Type::F16x2) => Some(atomic(isa, |v: u32, b: u32, _: u32| pair(v, b, add_half))),
             ("min", Type::U(32)) => Some(atomic(isa, |v: u32, b: u32, _: u32| v.min(b))),
             ("max", Type::U(32)) => Some(atomic(isa, |v: u32, b: u32, _: u32| v.max(b))),
             ("min", Type::S(32)) => Some(atomic(isa, |v: u32, b: u32, _: u32| (v as i32).min(b as i32) as u32)),

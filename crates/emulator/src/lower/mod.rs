@@ -1,6 +1,7 @@
 //! Turns parsed functions into programs: registers become slots, opcodes become typed handlers, labels become
 //! instruction numbers. All instructions that the emulator lacks are reported together.
 
+mod brain;
 mod case;
 mod control;
 mod convert;

@@ -107,6 +107,15 @@ pub(super) fn fma(a: f32, b: f32, c: f32, round: Round) -> f32 {
     zero_sign(narrow(add_odd(p, c as f64), round), p, c as f64, round)
 }
 
+/// `a * b + c` rounded to odd, so that rounding it once more to fewer bits gives the result of a single rounding.
+/// The product must be exact in f64, as it is for f32, and sums that cancel are exact.
+pub(super) fn fma_odd(a: f32, b: f32, c: f32) -> f32 {
+    let p = a as f64 * b as f64;
+    let sum = add_odd(p, c as f64);
+    let v = zero_sign(narrow(sum, Round::Zero), p, c as f64, Round::Nearest);
+    if v as f64 == sum || v.is_nan() { v } else { f32::from_bits(v.to_bits() | 1) }
+}
+
 pub(super) fn div(a: f32, b: f32, round: Round) -> f32 {
     let (x, y) = (a as f64, b as f64);
     let q = x / y;

@@ -172,8 +172,8 @@ impl Parser<'_> {
         Ok(out)
     }
 
-    pub(super) fn registers(&mut self, b: &mut Body) -> Result<()> {
-        let w = self.word()?;
+    /// Reads the names behind `.reg .type`.
+    pub(super) fn registers(&mut self, b: &mut Body, w: &str) -> Result<()> {
         let Some(ty) = Type::parse(w.trim_start_matches('.')) else {
             return self.err(format!("unsupported register type {w}"));
         };

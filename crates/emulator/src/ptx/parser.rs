@@ -409,7 +409,12 @@ impl<'a> Parser<'a> {
                 }
                 self.skip_statement();
             }
-            ".reg" => self.registers(b)?,
+            ".reg" => {
+                let ty = self.word()?;
+                self.registers(b, ty)?;
+            }
+            // Inline assembly may leave out the blank: `.reg.b32 x;`.
+            w if w.starts_with(".reg.") => self.registers(b, &w[".reg".len()..])?,
             ".local" | ".shared" | ".param" | ".global" | ".const" => {
                 let Some(space) = var_space(w) else { return self.err("bad state space") };
                 for var in self.variables(space, false, line)? {
