@@ -12,6 +12,7 @@ pub mod infer;
 pub mod ops;
 pub mod parquet;
 pub mod pipeline;
+mod storage;
 
 pub use arrow;
 pub use column::{Batch, Column, Placement};

@@ -3,12 +3,13 @@
 use std::fmt;
 
 use arrow::array::{Array, ArrayRef};
-use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
 use arrow::datatypes::DataType;
 
 use crate::column::Placement;
 use crate::column::layout::{Layout, OffsetWidth, bit_bytes};
 use crate::column::parts::Parts;
+use crate::device::staging::Download;
 use crate::device::{CudaCtx, DeviceBuffer};
 use crate::error::{Error, Result};
 
@@ -99,23 +100,35 @@ impl DeviceColumn {
     /// Copies the column to the host.
     ///
     /// # Synchronization
-    /// Waits for the stream of the context that made the column.
+    /// Waits once, for the stream of the context that made the column.
     pub(crate) fn download(&self) -> Result<ArrayRef> {
-        Ok(self.download_parts()?.into_array())
+        let mut download = Download::new(&self.ctx, "download column");
+        self.start_download(&mut download)?;
+        Ok(self.downloaded(&mut download.finish()?.into_iter())?.into_array())
     }
 
-    fn download_parts(&self) -> Result<Parts> {
-        const OP: &str = "download column";
+    /// Adds the buffers of the column in the order in which [`Self::downloaded`] takes them.
+    fn start_download(&self, download: &mut Download<'_>) -> Result<()> {
+        self.validity.iter().chain(&self.buffers).try_for_each(|buffer| download.add(buffer))?;
+        self.children.iter().try_for_each(|child| child.start_download(download))
+    }
+
+    fn downloaded(&self, buffers: &mut impl Iterator<Item = Buffer>) -> Result<Parts> {
+        let mut next = || {
+            let why = "a buffer is missing".to_owned();
+            buffers.next().ok_or(Error::Internal { op: "download column", why })
+        };
         let nulls = match &self.validity {
-            Some(bits) => Some(NullBuffer::new(BooleanBuffer::new(self.ctx.download(OP, bits)?, 0, self.len))),
+            Some(_) => Some(NullBuffer::new(BooleanBuffer::new(next()?, 0, self.len))),
             None => None,
         };
+        let own = self.buffers.iter().map(|_| next()).collect::<Result<_>>()?;
         Ok(Parts {
             data_type: self.data_type.clone(),
             len: self.len,
             nulls: nulls.filter(|nulls| nulls.null_count() > 0),
-            buffers: self.buffers.iter().map(|buffer| self.ctx.download(OP, buffer)).collect::<Result<_>>()?,
-            children: self.children.iter().map(DeviceColumn::download_parts).collect::<Result<_>>()?,
+            buffers: own,
+            children: self.children.iter().map(|child| child.downloaded(buffers)).collect::<Result<_>>()?,
         })
     }
 

@@ -17,6 +17,7 @@ use crate::device::kernels::{Entry, KernelModule};
 use crate::device::launch::{LaunchStrategy, PlainLaunch};
 use crate::device::ledger::Ledger;
 use crate::device::memory::{Memory, PADDING};
+use crate::device::staging::{Download, Staging};
 use crate::device::stream::Stream;
 use crate::error::{Error, Result};
 
@@ -130,11 +131,16 @@ pub(crate) struct CopyCounters {
     device_to_host: AtomicU64,
 }
 
+/// Uploads of at most this many bytes go to the driver as they are: it takes such a source at once and does not wait for
+/// the stream (CUDA driver API, "API synchronization behavior").
+const DIRECT_UPLOAD: usize = 64 << 10;
+
 /// Where device operators run: a device, a stream of it, and a memory budget. Cheap to clone.
 #[derive(Clone)]
 pub struct CudaCtx {
     pub(crate) device: Arc<Device>,
     memory: Arc<Memory>,
+    staging: Arc<Staging>,
     stream: Stream,
     copies: Arc<CopyCounters>,
     pub(crate) strategy: Arc<dyn LaunchStrategy>,
@@ -150,14 +156,16 @@ impl CudaCtx {
     /// Opens the device; the budget is its whole memory.
     pub(crate) fn open(ordinal: usize) -> Result<Self> {
         let device = Device::open(ordinal)?;
-        let memory = Memory::new(&device.context, device.info.total_memory)?;
+        let memory = Memory::new(&device.context, device.info.total_memory, device.info.total_memory)?;
         let stream = Stream::create(&device.context)?;
-        Ok(CudaCtx { device, memory, stream, copies: Arc::default(), strategy: Arc::new(PlainLaunch) })
+        let staging = Staging::new(&device.context);
+        Ok(CudaCtx { device, memory, staging, stream, copies: Arc::default(), strategy: Arc::new(PlainLaunch) })
     }
 
     /// The same device and stream with a new pool that gives out at most `budget` bytes.
     pub(crate) fn with_budget(&self, budget: u64) -> Result<Self> {
-        let memory = Memory::new(&self.device.context, budget.min(self.device.info.total_memory))?;
+        let total = self.device.info.total_memory;
+        let memory = Memory::new(&self.device.context, budget.min(total), total)?;
         Ok(CudaCtx { memory, copies: Arc::default(), ..self.clone() })
     }
 
@@ -227,6 +235,14 @@ impl CudaCtx {
 
     /// [`CudaCtx::upload`], still writable.
     pub fn upload_mut(&self, op: &str, bytes: &[u8]) -> Result<DeviceBufferMut> {
+        if bytes.len() > DIRECT_UPLOAD {
+            let (mut buffer, padded) = self.allocate_raw(op, bytes.len())?;
+            let pointer = buffer.for_stream(&self.stream)?.pointer();
+            // SAFETY: the allocation has `padded` bytes, and no other stream knows it yet.
+            unsafe { self.staging.upload(op, bytes, padded, pointer, &self.stream)? };
+            self.copies.host_to_device.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            return Ok(buffer);
+        }
         let mut buffer = self.allocate(op, bytes.len())?;
         if !bytes.is_empty() {
             let pointer = buffer.for_stream(&self.stream)?.pointer();
@@ -254,9 +270,27 @@ impl CudaCtx {
         if buffer.is_empty() {
             return Ok(MutableBuffer::new(0).into());
         }
-        let mut host = MutableBuffer::from_len_zeroed(buffer.len());
-        self.download_into(op, buffer, host.as_slice_mut())?;
-        Ok(host.into())
+        let mut buffers = self.download_all(op, &[buffer])?;
+        buffers.pop().ok_or_else(|| Error::Internal { op: "download", why: "no buffer came back".to_owned() })
+    }
+
+    /// Host copies of several buffers.
+    ///
+    /// # Synchronization
+    /// Waits once for the stream.
+    pub fn download_all(&self, op: &str, buffers: &[&DeviceBuffer]) -> Result<Vec<Buffer>> {
+        let mut download = Download::new(self, op);
+        buffers.iter().try_for_each(|buffer| download.add(buffer))?;
+        download.finish()
+    }
+
+    /// The pinned memory that large copies pass through.
+    pub(crate) fn staging(&self) -> &Arc<Staging> {
+        &self.staging
+    }
+
+    pub(crate) fn count_download(&self, bytes: usize) {
+        self.copies.device_to_host.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// Copies the buffer into `host`, which must have its exact length.
@@ -273,7 +307,7 @@ impl CudaCtx {
             let raw = self.stream.bind(op)?;
             // SAFETY: both sides have `host.len()` bytes, and the synchronise below ends the copy before `host` does.
             check(op, unsafe { result::memcpy_dtoh_async(host, source.pointer(), raw) })?;
-            self.copies.device_to_host.fetch_add(host.len() as u64, Ordering::Relaxed);
+            self.count_download(host.len());
         }
         self.stream.synchronize(op)
     }

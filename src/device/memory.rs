@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cudarc::driver::{CudaContext, result, sys};
 use parking_lot::Mutex;
 
-use crate::device::driver::{check, cuda_error};
+use crate::device::driver::{check, cuda_error, cuda_version};
 use crate::device::ledger::Ledger;
 use crate::device::stream::Stream;
 use crate::error::{Error, Result};
@@ -46,11 +46,11 @@ impl Drop for Memory {
 }
 
 impl Memory {
-    /// A pool on the context's device whose allocations may not exceed `budget` bytes together.
-    pub(crate) fn new(context: &Arc<CudaContext>, budget: u64) -> Result<Arc<Self>> {
+    /// A pool on the context's device, of `total_memory` bytes, whose allocations may not exceed `budget` bytes together.
+    pub(crate) fn new(context: &Arc<CudaContext>, budget: u64, total_memory: u64) -> Result<Arc<Self>> {
         check("memory pool", context.bind_to_thread())?;
         let pool = match context.has_async_alloc() {
-            true => Some(PoolHandle(create_pool(context.ordinal())?)),
+            true => Some(PoolHandle(create_pool(context.ordinal(), pool_maximum(budget, total_memory))?)),
             false => None,
         };
         let ledger = Arc::new(Ledger::new(budget));
@@ -116,13 +116,27 @@ impl Memory {
     }
 }
 
-fn create_pool(ordinal: usize) -> Result<sys::CUmemoryPool> {
+/// The first driver whose pools can have a maximum (CUDA 12.2, R535).
+const POOL_MAXIMUM_SINCE: (u32, u32) = (12, 2);
+
+/// What a pool may take from the device: more than the budget, because it hands out memory in blocks of 2 MiB and cannot
+/// always fill them, so that a maximum of exactly the budget would refuse what the ledger has granted. `None` where
+/// that is all there is, which the driver enforces by itself.
+fn pool_maximum(budget: u64, total_memory: u64) -> Option<u64> {
+    Some(budget.saturating_add(budget / 8).saturating_add(64 << 20)).filter(|&maximum| maximum < total_memory)
+}
+
+fn create_pool(ordinal: usize, maximum: Option<u64>) -> Result<sys::CUmemoryPool> {
     const OP: &str = "memory pool";
     // SAFETY: all-zero is a valid value of this plain C struct (no handle type, reserved bytes zero as required).
     let mut props: sys::CUmemPoolProps = unsafe { std::mem::zeroed() };
     props.allocType = sys::CUmemAllocationType::CU_MEM_ALLOCATION_TYPE_PINNED;
     props.location.type_ = sys::CUmemLocationType::CU_MEM_LOCATION_TYPE_DEVICE;
     props.location.id = ordinal as i32;
+    // Older drivers want these bytes to be zero. The ledger is the budget; this is a second guard behind it.
+    if cuda_version() >= Some(POOL_MAXIMUM_SINCE) {
+        props.maxSize = maximum.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(0);
+    }
     // SAFETY: the properties are a live, initialised struct.
     let pool = check(OP, unsafe { result::mem_pool::create(&props) })?;
     let mut threshold = u64::MAX;

@@ -6,20 +6,17 @@
 //! `kernel!` and checked against the PTX when the crate is compiled.
 
 mod buffer;
-#[allow(dead_code, reason = "the first kernel lands with build.rs")]
 mod context;
 mod driver;
-#[allow(dead_code, reason = "operators on devices use all of it")]
 mod exec;
 mod info;
 pub(crate) mod kernels;
-#[allow(dead_code, unused_macros, unused_imports, reason = "the first kernel lands with build.rs")]
 pub(crate) mod launch;
 mod ledger;
 mod memory;
 mod monitor;
 mod plan;
-#[allow(dead_code, reason = "the first operator that fails by row uses it")]
+pub(crate) mod staging;
 mod status;
 mod stream;
 
@@ -33,6 +30,5 @@ pub use ledger::Ledger;
 pub use monitor::{DeviceState, Sensors, SystemInfo};
 pub use plan::MemoryPlan;
 pub(crate) use plan::padded;
-#[allow(unused_imports, reason = "operators that can fail by row take it from here")]
 pub(crate) use status::StatusWord;
 pub use stream::{Event, Stream};

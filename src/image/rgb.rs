@@ -267,11 +267,13 @@ fn device_rows(column: &DeviceColumn) -> Result<Arc<[Option<ImageRow>]>> {
         return Err(Error::Internal { op: OP, why: "an image column has three children".into() });
     };
     let rows = column.len();
-    let download = |buffer: &DeviceBuffer| column.ctx().download(OP, buffer);
-    let valid = column.validity().map(|bits| Ok(BooleanBuffer::new(download(bits)?, 0, rows))).transpose()?;
-    let offsets = ScalarBuffer::<i64>::new(download(&data.buffers()[0])?, 0, rows + 1);
-    let widths = ScalarBuffer::<u32>::new(download(&widths.buffers()[0])?, 0, rows);
-    let heights = ScalarBuffer::<u32>::new(download(&heights.buffers()[0])?, 0, rows);
+    let needed = [&data.buffers()[0], &widths.buffers()[0], &heights.buffers()[0]];
+    let mut found = column.ctx().download_all(OP, &needed.into_iter().chain(column.validity()).collect::<Vec<_>>())?;
+    let valid = column.validity().and_then(|_| found.pop()).map(|bits| BooleanBuffer::new(bits, 0, rows));
+    let [offsets, widths, heights] = <[_; 3]>::try_from(found)
+        .map_err(|_| Error::Internal { op: OP, why: "not as many buffers came back as were asked for".into() })?;
+    let offsets = ScalarBuffer::<i64>::new(offsets, 0, rows + 1);
+    let (widths, heights) = (ScalarBuffer::<u32>::new(widths, 0, rows), ScalarBuffer::<u32>::new(heights, 0, rows));
     (0..rows)
         .map(|i| {
             if valid.as_ref().is_some_and(|valid| !valid.value(i)) {

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::cell::Cell;
-use std::fs::File;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Once;
@@ -17,6 +17,7 @@ use parquet::arrow::arrow_reader::{
 use parquet::errors::ParquetError;
 
 use crate::error::{Error, Result};
+use crate::storage::StoredFile;
 
 const OP: &str = "read parquet";
 
@@ -42,7 +43,7 @@ const PIECES: u64 = 4;
 /// ```
 pub struct ParquetReader {
     path: PathBuf,
-    file: File,
+    file: StoredFile,
     metadata: ArrowReaderMetadata,
     /// Top-level columns to read, as places in the file's schema, in the order of the output.
     columns: Vec<usize>,
@@ -64,13 +65,9 @@ impl ParquetReader {
     /// Opens a file and reads its footer.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref().to_path_buf();
-        let file = File::open(&path).map_err(|e| Error::io(&path, e))?;
-        let found = file.metadata().map_err(|e| Error::io(&path, e))?;
-        if found.is_dir() {
-            return Err(Error::io(&path, std::io::ErrorKind::IsADirectory.into()));
-        }
+        let file = StoredFile::open(&path).map_err(|e| Error::io(&path, e))?;
         let metadata = guarded(|| ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()))
-            .map_err(|e| footer_error(&path, found.len(), e))?;
+            .map_err(|e| footer_error(&path, file.len(), e))?;
         let schema = metadata.schema().clone();
         let columns = (0..schema.fields().len()).collect();
         Ok(ParquetReader { path, file, metadata, columns, schema, group: 0, rows: None, left_over: None, next_row: 0 })
@@ -212,7 +209,7 @@ impl ParquetReader {
     }
 
     fn open_group(&self, columns: &[usize], piece_rows: usize) -> Result<Group> {
-        let file = self.file.try_clone().map_err(|e| Error::io(&self.path, e))?;
+        let file = self.file.clone();
         let rows_left = self.metadata.metadata().row_group(self.group).num_rows().max(0) as u64;
         let reader = guarded(|| {
             ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
@@ -252,6 +249,7 @@ impl ParquetReader {
 
     fn problem(&self, column: Option<usize>, problem: ParquetError) -> Error {
         match problem {
+            ParquetError::External(cause) if is_io(cause.as_ref()) => io_error(&self.path, cause),
             ParquetError::NYI(what) => {
                 let what = format!("{}: {what}", self.path.display());
                 Error::unsupported(OP, what, "rewrite the file with another encoding or codec")
@@ -281,6 +279,7 @@ impl ParquetReader {
 fn footer_error(path: &Path, len: u64, problem: ParquetError) -> Error {
     let source_name = path.display().to_string();
     match problem {
+        ParquetError::External(cause) if is_io(cause.as_ref()) => io_error(path, cause),
         ParquetError::NYI(what) => Error::unsupported(OP, format!("{source_name}: {what}"), "rewrite the file"),
         _ if len < 12 => {
             Error::Corrupt { source_name, offset: 0, why: format!("{len} bytes are too few for a Parquet file") }
@@ -291,6 +290,15 @@ fn footer_error(path: &Path, len: u64, problem: ParquetError) -> Error {
         }
         other => Error::Corrupt { source_name, offset: len - 8, why: format!("footer: {}", text(&other)) },
     }
+}
+
+/// Whether storage failed, and not the file's contents: an end that comes too soon is the contents' fault.
+fn is_io(cause: &(dyn std::error::Error + 'static)) -> bool {
+    cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() != io::ErrorKind::UnexpectedEof)
+}
+
+fn io_error(path: &Path, cause: Box<dyn std::error::Error + Send + Sync>) -> Error {
+    Error::io(path, cause.downcast::<io::Error>().map_or_else(io::Error::other, |e| *e))
 }
 
 /// The error's text on one line, without the prefix that says it is one.

@@ -10,6 +10,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use crate::column::Batch;
 use crate::error::{Error, Result};
 use crate::parquet::{ParquetReader, expand_paths};
+use crate::storage;
 
 use super::item::Origins;
 use super::rows;
@@ -172,7 +173,7 @@ impl Source for ImageSource {
                 break;
             }
             let name = file.display().to_string();
-            images.append_value(std::fs::read(file).map_err(|e| Error::io(file, e))?);
+            images.append_value(storage::read(file).map_err(|e| Error::io(file, e))?);
             origins.push(&name.as_str().into(), 0, 1);
             paths.append_value(name);
             bytes += size.max(1);

@@ -81,3 +81,52 @@ fn a_slice_past_the_end_panics() {
     });
     assert!(ran, "slice past the end: not run, no device");
 }
+
+/// Copies around the sizes at which they go through pinned slots, and through more slots than there are.
+#[test]
+fn large_copies_pass_through_the_ring() {
+    with_device(|ctx| {
+        let cuda = ctx.as_cuda().unwrap();
+        let slot = 1 << 20;
+        for len in [65_536, 65_537, slot - 1, slot, slot + 1, 3 * slot + 17, 20 * slot + 5] {
+            let bytes = pattern(len);
+            let buffer = cuda.upload("test", &bytes).unwrap();
+            assert!(cuda.download("test", &buffer).unwrap().as_slice() == bytes, "{len} bytes");
+            let middle = buffer.slice(len / 3, len / 2);
+            assert!(cuda.download("test", &middle).unwrap().as_slice() == &bytes[len / 3..][..len / 2], "{len} bytes");
+        }
+    });
+}
+
+#[test]
+fn many_buffers_come_back_in_order() {
+    with_device(|ctx| {
+        let cuda = ctx.as_cuda().unwrap();
+        let lens = [0, 5, 1_048_570, 12, 2_500_000, 0, 1, 6_000_000, 64];
+        let bytes: Vec<_> = lens.iter().map(|&len| pattern(len)).collect();
+        let buffers: Vec<_> = bytes.iter().map(|bytes| cuda.upload("test", bytes).unwrap()).collect();
+        let back = cuda.download_all("test", &buffers.iter().collect::<Vec<_>>()).unwrap();
+        assert!(back.iter().map(|buffer| buffer.as_slice()).eq(bytes.iter().map(Vec::as_slice)));
+    });
+}
+
+/// More threads than slots, each of which holds several: they must neither mix their bytes nor wait for each other
+/// forever.
+#[test]
+fn threads_share_the_ring() {
+    with_device(|ctx| {
+        std::thread::scope(|threads| {
+            for t in 0..12 {
+                threads.spawn(move || {
+                    let ctx = ctx.fork().unwrap();
+                    let cuda = ctx.as_cuda().unwrap();
+                    for round in 0..3 {
+                        let bytes: Vec<u8> = pattern(3_500_000 + round).iter().map(|b| b.wrapping_add(t)).collect();
+                        let buffer = cuda.upload("test", &bytes).unwrap();
+                        assert!(cuda.download("test", &buffer).unwrap().as_slice() == bytes, "thread {t}");
+                    }
+                });
+            }
+        });
+    });
+}

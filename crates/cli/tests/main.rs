@@ -17,9 +17,11 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-/// The `warpline` that cargo built for these tests, on the host whatever the machine has.
+/// The `warpline` that cargo built for these tests, or, where they run on another machine, the one that the environment
+/// names.
 fn warpline(args: &[&str]) -> Command {
-    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("warpline"));
+    let built = env!("CARGO_BIN_EXE_warpline");
+    let mut command = Command::new(std::env::var_os("WARPLINE_BIN").unwrap_or_else(|| built.into()));
     command.args(args);
     command
 }

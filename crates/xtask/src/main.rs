@@ -1,5 +1,6 @@
 //! Every task of the repository behind one command: `cargo xtask --help`.
 
+mod bench;
 #[cfg(test)]
 mod build_tests;
 mod emulate;
@@ -40,6 +41,8 @@ enum Task {
     Emulate(emulate::Args),
     /// Runs all unit, integration and doc tests, on the host and on the emulated device.
     Test(test::Args),
+    /// Runs the criterion benchmarks.
+    Bench(bench::Args),
     /// Prints registers, shared memory, spills and occupancy of every kernel.
     Kernels(kernels::Args),
     /// Writes the four files of a new operator.
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Task::Ptx(args) => ptx::run(&args),
         Task::Emulate(args) => emulate::run(&args),
         Task::Test(args) => test::run(&args),
+        Task::Bench(args) => bench::run(&args),
         Task::Kernels(args) => kernels::run(&args),
         Task::NewOp(args) => new_op::run(&args),
     };

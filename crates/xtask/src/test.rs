@@ -16,6 +16,9 @@ pub struct Args {
     /// Only this package, such as `warpline` or `warpline-emulator`; all default members without.
     #[arg(long, short)]
     package: Vec<String>,
+    /// Every package: also crates/oracles, whose judges are C libraries (needs cmake and nasm).
+    #[arg(long, conflicts_with = "package")]
+    workspace: bool,
     /// Names, or parts of names, of the tests to run; then anything for the test binary after `--`.
     filters: Vec<String>,
 }
@@ -44,6 +47,9 @@ pub fn run(args: &Args) -> Result<()> {
 fn test_command(args: &Args) -> std::process::Command {
     let mut command = workspace::cargo();
     command.args(["test", "--profile", "ci"]);
+    if args.workspace {
+        command.arg("--workspace");
+    }
     for package in &args.package {
         command.args(["--package", package]);
     }
