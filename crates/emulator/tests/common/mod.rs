@@ -9,6 +9,11 @@ use cudarc::nvrtc::Ptx;
 
 const CHILD: &str = "WARPLINE_EMULATOR_TEST_CHILD";
 
+/// Whether this is the process with the emulator.
+pub fn in_child() -> bool {
+    std::env::var_os(CHILD).is_some()
+}
+
 /// The shared library, which cargo builds beside the test binary.
 fn library() -> PathBuf {
     let exe = std::env::current_exe().expect("the test binary has a path");
@@ -21,7 +26,7 @@ fn library() -> PathBuf {
 ///
 /// `name` is the full name of the test that calls this.
 pub fn emulated_with(name: &str, env: &[(&str, &str)], body: impl FnOnce()) -> String {
-    if std::env::var_os(CHILD).is_some() {
+    if in_child() {
         body();
         return String::new();
     }
@@ -43,7 +48,7 @@ pub fn emulated_with(name: &str, env: &[(&str, &str)], body: impl FnOnce()) -> S
 /// As [`emulated_with`], once in plain order and once under a seed.
 pub fn emulated(name: &str, body: impl Fn()) {
     emulated_with(name, &[], &body);
-    if std::env::var_os(CHILD).is_none() {
+    if !in_child() {
         for seed in ["7", "1234567"] {
             emulated_with(name, &[("WARPLINE_EMULATOR_SEED", seed)], &body);
         }
