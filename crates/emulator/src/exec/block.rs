@@ -90,6 +90,10 @@ pub struct Cx {
     pub trace: Option<Arc<Trace>>,
     /// Number of the block in the grid.
     pub block_index: u32,
+    /// Distance from device memory to its initialisation shadow.
+    pub init_delta: u64,
+    /// Whether accesses to device or shared memory are looked at beyond their bounds.
+    pub watched: bool,
     /// Race shadow of shared memory.
     pub race: Option<RaceShadow>,
     /// Counters of this worker.
@@ -216,6 +220,8 @@ impl Block {
             order: watch.order.clone(),
             trace: watch.trace.clone(),
             block_index: 0,
+            init_delta: (arena.shadow(arena.base()) as u64).wrapping_sub(arena.base()),
+            watched: launch.checks.shadows() || launch.count || watch.order.is_some(),
             race: (launch.checks.race && shared_len > 0).then(|| RaceShadow::new(shared_len)),
             counters: Counters::default(),
             block_instructions: 0,
@@ -364,17 +370,16 @@ impl Block {
                 if launch.seed != 0 {
                     budget = 1 + splitmix(&mut self.rng) as u32 % 64;
                 }
-                let before = (warp.live, warp.groups.iter().filter(|g| g.state == State::Run).count());
+                let able = warp.groups.iter().any(|g| g.state == State::Run);
                 // SAFETY: the warps were laid out for this program.
                 let turn = unsafe { warp.run(&launch.program, isa, budget) };
-                moved |= before.1 > 0;
+                moved |= able;
                 match turn {
                     Turn::Fault => return BlockTurn::Fault,
                     Turn::Done => {}
                     Turn::Blocked | Turn::Yield => alive = true,
                 }
-                let exited = self.warps[self.order[k] as usize].live != before.0;
-                if (self.cx.pending != 0 || exited) && !self.release(launch) {
+                if self.cx.pending != 0 && !self.release(launch) {
                     return BlockTurn::Fault;
                 }
             }
@@ -422,9 +427,9 @@ impl Block {
     /// Opens barriers that all have reached. False when a check fails.
     fn release(&mut self, launch: &Launch) -> bool {
         let live: u32 = self.warps.iter().map(|w| w.live.count_ones()).sum();
-        for id in 0..16u32 {
+        for id in super::address::active(self.cx.pending).map(|id| id as u32) {
             let b = self.cx.barriers[id as usize];
-            if self.cx.pending & (1 << id) == 0 || b.arrived < if b.count == 0 { live } else { b.count } {
+            if b.arrived < if b.count == 0 { live } else { b.count } {
                 continue;
             }
             self.cx.barriers[id as usize] = Barrier::default();

@@ -87,17 +87,16 @@ pub const TAG_CODE: u64 = 4 << 56;
 /// The bits of a generic address that hold the tag.
 pub const TAG_MASK: u64 = 0xff << 56;
 
-/// A lowered instruction.
+/// A lowered instruction; it fills a cache line.
 #[derive(Debug, Clone)]
+#[repr(align(64))]
 pub struct Inst {
     /// What it does.
     pub f: Handler,
     /// Second handler, of operations with a meeting point.
     pub g: Handler,
-    /// Predicate slot of the guard; slot 0 is always true.
+    /// Predicate slot of the guard, negated when bit 31 is set; slot 0 is always true.
     pub guard: u32,
-    /// All ones when the guard is negated.
-    pub flip: u32,
     /// Operands: byte offsets into the register file, or predicate slots.
     pub r: [u32; 6],
     /// Immediate: offset, branch target, shift or mode.
@@ -115,6 +114,8 @@ pub struct Inst {
     /// Number among the memory instructions, for range caches.
     pub id: u32,
 }
+
+const _: () = assert!(size_of::<Inst>() == 64);
 
 /// A constant in the register file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -232,7 +232,8 @@ impl Warp {
     }
 
     /// Notes for the race check that lanes have met.
-    fn meet(&mut self, lanes: u32) {
+    #[inline(always)]
+    pub(super) fn meet(&mut self, lanes: u32) {
         // SAFETY: a warp's context outlives its run.
         if unsafe { (*self.cx).race.is_some() } {
             self.meets.meet(lanes, self.live);

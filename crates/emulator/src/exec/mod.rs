@@ -1,5 +1,6 @@
 //! Runs lowered programs: 32 lanes at a time, in groups of lanes that share a program counter.
 
+mod address;
 pub mod block;
 pub mod code;
 pub mod control;
@@ -10,5 +11,7 @@ pub mod memory;
 pub mod ops;
 pub mod pool;
 pub mod race;
+mod shadow;
+mod tally;
 pub mod warp;
 pub mod warp_ops;

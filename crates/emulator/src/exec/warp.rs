@@ -147,7 +147,7 @@ impl Warp {
             // SAFETY: every path of a program ends in a control operation and targets are inside it.
             let ins = unsafe { &*code.add(pc as usize) };
             // SAFETY: guards are predicate slots of the program.
-            let m = mask & (unsafe { *self.preds.add(ins.guard as usize) } ^ ins.flip);
+            let m = mask & unsafe { super::ops::pred(self, ins.guard) };
             issued += 1;
             lanes += m.count_ones() as u64;
             // SAFETY: the warp is laid out for the program.

@@ -3,21 +3,77 @@
 
 use super::code::{FULL, Flow, Handler, Inst, LANES, NONE};
 use super::control::lane_mask;
-use super::ops::{Body, Isa, Lane, pred, select, set_pred};
+use super::ops::{Body, Isa, Lane, pred, select, set_pred, write};
 use super::warp::Warp;
 use crate::checks::FaultKind;
 
-unsafe fn put<T: Lane>(w: &mut Warp, slot: u32, m: u32, f: impl Fn(usize) -> T) {
-    if slot == NONE {
-        return;
+/// Writes the same value to the slot of all lanes of `m`.
+unsafe fn put<T: Lane>(w: &mut Warp, slot: u32, m: u32, value: T) {
+    if slot != NONE {
+        // SAFETY: the slot holds 32 lanes of this type, as the lowering laid out.
+        unsafe { write::<T>(w, slot, m, |_, _| [value; 8]) };
     }
-    // SAFETY: the slot holds 32 lanes of this type, as the lowering laid out.
-    unsafe {
-        let d = w.regs.add(slot as usize) as *mut T;
-        for l in (0..LANES).filter(|l| (m >> l) & 1 != 0) {
-            *d.add(l) = f(l);
+}
+
+/// Writes one value a lane.
+unsafe fn put_all<T: Lane>(w: &mut Warp, slot: u32, m: u32, values: &[T; LANES]) {
+    if slot != NONE {
+        // SAFETY: as above.
+        unsafe { write::<T>(w, slot, m, |_, c| std::array::from_fn(|l| values[c * 8 + l])) };
+    }
+}
+
+/// An operation with a meeting point. Where all lanes of the mask are here already it is done at once; all else is left
+/// to the warp loop.
+struct Meet<B>(std::marker::PhantomData<B>);
+impl<B: Body> Body for Meet<B> {
+    #[inline(always)]
+    unsafe fn run<const FAST: bool>(w: &mut Warp, i: &Inst, m: u32) -> Flow {
+        if m == 0 {
+            return Flow::Next;
+        }
+        // SAFETY: the mask is a 32-bit slot; the rest is passed on.
+        unsafe {
+            let masks = w.regs.add(i.r[5] as usize) as *const u32;
+            let member = *masks.add(m.trailing_zeros() as usize);
+            if member & w.live != m || m & !member != 0 {
+                return Flow::Control;
+            }
+            let mut odd = [0u32; 8];
+            for c in 0..LANES / 8 {
+                for k in 0..8 {
+                    let l = c * 8 + k;
+                    let on = if m & (1 << l) != 0 { u32::MAX } else { 0 };
+                    odd[k] |= (*masks.add(l) ^ member) & on;
+                }
+            }
+            if odd != [0; 8] {
+                return Flow::Control;
+            }
+            w.meet(m);
+            B::run::<FAST>(w, i, m)
         }
     }
+}
+
+/// The handler that tries at once and the one for the meeting point.
+type Pair = (Handler, Handler);
+
+fn meet<B: Body>(isa: Isa) -> Pair {
+    (select::<Meet<B>>(isa), select::<B>(isa))
+}
+
+struct Nothing;
+impl Body for Nothing {
+    #[inline(always)]
+    unsafe fn run<const FAST: bool>(_: &mut Warp, _: &Inst, _: u32) -> Flow {
+        Flow::Next
+    }
+}
+
+/// `bar.warp.sync`.
+pub fn meeting(isa: Isa) -> Pair {
+    meet::<Nothing>(isa)
 }
 
 /// The source lane of `shfl.sync` and whether it is in range, as the PTX ISA defines them.
@@ -34,36 +90,42 @@ pub fn shuffle_source(mode: i64, lane: u32, b: u32, c: u32) -> (u32, bool) {
     (if ok { j & 31 } else { lane }, ok)
 }
 
-struct Shfl;
-impl Body for Shfl {
+struct Shfl<const MODE: usize>;
+impl<const MODE: usize> Body for Shfl<MODE> {
     #[inline(always)]
     unsafe fn run<const FAST: bool>(w: &mut Warp, i: &Inst, m: u32) -> Flow {
         // SAFETY: operands are 32-bit slots.
         unsafe {
             let (a, b, c) = (w.lanes32(i.r[2]), w.lanes32(i.r[3]), w.lanes32(i.r[4]));
-            let mut out = [0u32; LANES];
-            let mut ok = 0u32;
+            let mut from = [0u32; LANES];
+            let mut good = [0u32; LANES];
             for l in 0..LANES {
-                let (j, good) = shuffle_source(i.imm, l as u32, b[l], c[l]);
-                out[l] = a[j as usize];
-                ok |= (good as u32) << l;
+                let (j, ok) = shuffle_source(MODE as i64, l as u32, b[l], c[l]);
+                (from[l], good[l]) = (j, ok as u32);
             }
             if m != FULL && (*w.cx).sync {
-                let from = |l: u32| shuffle_source(i.imm, l, b[l as usize], c[l as usize]).0;
-                if let Some(l) = (0..LANES as u32).find(|l| (m >> l) & 1 != 0 && (m >> from(*l)) & 1 == 0) {
-                    return w.fault(i, l, FaultKind::InactiveSource, from(l) as u64, 0);
+                let idle = |l: &usize| (m >> l) & 1 != 0 && (m >> from[*l]) & 1 == 0;
+                if let Some(l) = (0..LANES).find(idle) {
+                    return w.fault(i, l as u32, FaultKind::InactiveSource, from[l] as u64, 0);
                 }
             }
-            put::<u32>(w, i.r[0], m, |l| out[l]);
+            let ok = (0..LANES).fold(0, |bits, l| bits | good[l] << l);
+            let out: [u32; LANES] = std::array::from_fn(|l| a[(from[l] & 31) as usize]);
+            put_all::<u32>(w, i.r[0], m, &out);
             set_pred(w, i.r[1], m, ok);
         }
         Flow::Next
     }
 }
 
-/// `shfl.sync`: `r[0]|r[1] = r[2] of the lane that r[3], r[4] and the mode in imm choose`.
-pub fn shfl(isa: Isa) -> Handler {
-    select::<Shfl>(isa)
+/// `shfl.sync`: `r[0]|r[1] = r[2] of the lane that r[3], r[4] and the mode choose`; modes are up, down, bfly, idx.
+pub fn shfl(isa: Isa, mode: usize) -> Pair {
+    match mode {
+        0 => meet::<Shfl<0>>(isa),
+        1 => meet::<Shfl<1>>(isa),
+        2 => meet::<Shfl<2>>(isa),
+        _ => meet::<Shfl<3>>(isa),
+    }
 }
 
 struct Vote;
@@ -78,7 +140,7 @@ impl Body for Vote {
                 0 => set_pred(w, i.r[0], m, truth(yes == m)),
                 1 => set_pred(w, i.r[0], m, truth(yes != 0)),
                 2 => set_pred(w, i.r[0], m, truth(yes == m || yes == 0)),
-                _ => put::<u32>(w, i.r[0], m, |_| yes),
+                _ => put::<u32>(w, i.r[0], m, yes),
             }
         }
         Flow::Next
@@ -86,8 +148,8 @@ impl Body for Vote {
 }
 
 /// `vote.sync`; `imm` is 0 for all, 1 for any, 2 for uni, 3 for ballot.
-pub fn vote(isa: Isa) -> Handler {
-    select::<Vote>(isa)
+pub fn vote(isa: Isa) -> Pair {
+    meet::<Vote>(isa)
 }
 
 struct Match<const WIDE: bool>;
@@ -98,11 +160,12 @@ impl<const WIDE: bool> Body for Match<WIDE> {
         unsafe {
             let a = if WIDE { w.lanes64(i.r[2]) } else { w.lanes32(i.r[2]).map(u64::from) };
             if i.imm == 0 {
-                put::<u32>(w, i.r[0], m, |l| lane_mask(|k| a[k] == a[l]) & m);
+                let equal: [u32; LANES] = std::array::from_fn(|l| lane_mask(|k| a[k] == a[l]) & m);
+                put_all::<u32>(w, i.r[0], m, &equal);
             } else {
                 let first = a[m.trailing_zeros() as usize];
                 let all = lane_mask(|k| a[k] == first) & m == m;
-                put::<u32>(w, i.r[0], m, |_| if all { m } else { 0 });
+                put::<u32>(w, i.r[0], m, if all { m } else { 0 });
                 set_pred(w, i.r[1], m, if all { u32::MAX } else { 0 });
             }
         }
@@ -111,8 +174,8 @@ impl<const WIDE: bool> Body for Match<WIDE> {
 }
 
 /// `match.sync`; `imm` is 0 for any and 1 for all.
-pub fn match_sync(isa: Isa, wide: bool) -> Handler {
-    if wide { select::<Match<true>>(isa) } else { select::<Match<false>>(isa) }
+pub fn match_sync(isa: Isa, wide: bool) -> Pair {
+    if wide { meet::<Match<true>>(isa) } else { meet::<Match<false>>(isa) }
 }
 
 struct ActiveMask;
@@ -120,7 +183,7 @@ impl Body for ActiveMask {
     #[inline(always)]
     unsafe fn run<const FAST: bool>(w: &mut Warp, i: &Inst, m: u32) -> Flow {
         // SAFETY: the destination is a 32-bit slot.
-        unsafe { put::<u32>(w, i.r[0], m, |_| m) };
+        unsafe { put::<u32>(w, i.r[0], m, m) };
         Flow::Next
     }
 }
@@ -140,15 +203,15 @@ impl<F: Fn(u32, u32) -> u32 + Copy + 'static> Body for Redux<F> {
             let a = w.lanes32(i.r[2]);
             let lanes = (0..LANES).filter(|l| (m >> l) & 1 != 0).map(|l| a[l]);
             let all = lanes.reduce(f).unwrap_or(0);
-            put::<u32>(w, i.r[0], m, |_| all);
+            put::<u32>(w, i.r[0], m, all);
         }
         Flow::Next
     }
 }
 
 /// `redux.sync` with an associative operation.
-pub fn redux<F: Fn(u32, u32) -> u32 + Copy + 'static>(isa: Isa, _f: F) -> Handler {
-    select::<Redux<F>>(isa)
+pub fn redux<F: Fn(u32, u32) -> u32 + Copy + 'static>(isa: Isa, _f: F) -> Pair {
+    meet::<Redux<F>>(isa)
 }
 
 struct Clock<const WIDE: bool>;
@@ -159,9 +222,9 @@ impl<const WIDE: bool> Body for Clock<WIDE> {
         unsafe {
             let now = (*w.cx).started.elapsed().as_nanos() as u64;
             if WIDE {
-                put::<u64>(w, i.r[0], m, |_| now);
+                put::<u64>(w, i.r[0], m, now);
             } else {
-                put::<u32>(w, i.r[0], m, |_| now as u32);
+                put::<u32>(w, i.r[0], m, now as u32);
             }
         }
         Flow::Next

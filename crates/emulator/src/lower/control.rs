@@ -137,8 +137,9 @@ impl Lower<'_> {
             c.only(&["warp", "sync"])?;
             c.count(1)?;
             let mask = self.src(c.arg(0)?, W32)?;
-            self.push(op, c.inst.guard, ops::control(), |i| {
-                i.ctl = Ctl::Sync;
+            let (f, g) = warp_ops::meeting(self.isa);
+            self.push(op, c.inst.guard, f, |i| {
+                (i.ctl, i.g) = (Ctl::Sync, g);
                 i.r[5] = mask;
                 i.imm = i64::MIN;
             });
@@ -162,6 +163,7 @@ impl Lower<'_> {
             };
             r[2] = if mode == 0 { self.dst(c.arg(0)?, W32)? } else { self.dst_pred(c.arg(0)?)? };
             self.push(op, c.inst.guard, ops::control(), |i| (i.ctl, i.r, i.imm) = (Ctl::BarRed, r, mode));
+            self.defines(0b100);
             return Ok(());
         }
         r[0] = self.src(c.arg(0)?, W32)?;
@@ -186,14 +188,14 @@ impl Lower<'_> {
         let (d, p) = split(c.arg(0)?);
         let last = c.arg(c.inst.args.len().saturating_sub(1))?;
         r[5] = self.src(last, W32)?;
-        let (g, mode) = match c.name {
+        let ((f, g), mode) = match c.name {
             "shfl" => {
                 c.only(&["sync", "up", "down", "bfly", "idx"])?;
                 c.count(5)?;
                 r[0] = self.dst(&d, W32)?;
                 (r[2], r[3], r[4]) = (self.src(c.arg(1)?, W32)?, self.src(c.arg(2)?, W32)?, self.src(c.arg(3)?, W32)?);
                 let mode = ["up", "down", "bfly", "idx"].iter().position(|m| c.has(m)).ok_or("no mode")?;
-                (warp_ops::shfl(isa), mode as i64)
+                (warp_ops::shfl(isa, mode), mode as i64)
             }
             "vote" => {
                 c.only(&["sync", "all", "any", "uni", "ballot"])?;
@@ -237,9 +239,11 @@ impl Lower<'_> {
             }
             r[1] = self.dst_pred(&p)?;
         }
-        self.push(&c.inst.op, c.inst.guard, ops::control(), |i| {
+        self.push(&c.inst.op, c.inst.guard, f, |i| {
             (i.ctl, i.r, i.imm, i.g) = (Ctl::Sync, r, mode, g);
         });
+        // A vote reads the predicate that the others write.
+        self.defines(if c.name == "vote" { 0b01 } else { 0b11 });
         Ok(())
     }
 }

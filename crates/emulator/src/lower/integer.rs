@@ -60,6 +60,9 @@ macro_rules! by_bits {
     };
 }
 
+/// The predicate that is the carry flag of `add.cc` and its like.
+const CARRY: u32 = 1;
+
 fn class(c: &Case, ty: Type) -> Result<RegType, Problem> {
     RegType::of(ty).ok_or(()).or_else(|()| c.unsupported())
 }
@@ -221,7 +224,7 @@ impl Lower<'_> {
         c.count(3)?;
         let (isa, ty) = (self.isa, c.ty()?);
         let w = class(c, ty)?;
-        let flag = self.carry_flag();
+        let flag = CARRY;
         let uses = c.name.ends_with('c') && c.name.len() == 4;
         let h = match (c.name.starts_with("add"), ty.bits()) {
             (true, 32) => carry(isa, |a: u32, b: u32, _: u32, k: bool| {
@@ -255,7 +258,7 @@ impl Lower<'_> {
         c.count(4)?;
         let (isa, ty) = (self.isa, c.ty()?);
         let w = class(c, ty)?;
-        let flag = self.carry_flag();
+        let flag = CARRY;
         let h = match (c.has("lo"), ty) {
             (true, Type::U(32) | Type::S(32)) => carry(isa, |a: u32, b: u32, x: u32, k: bool| {
                 let s = a.wrapping_mul(b) as u64 + x as u64 + k as u64;
@@ -281,13 +284,6 @@ impl Lower<'_> {
         let r = [d, srcs[0], srcs[1], srcs[2], uses, if c.has("cc") { flag } else { NONE }];
         self.push(&c.inst.op, c.inst.guard, h, |i| i.r = r);
         Ok(())
-    }
-
-    fn carry_flag(&mut self) -> u32 {
-        if self.carry.is_none() {
-            self.carry = Some(self.slot(Pred));
-        }
-        self.carry.unwrap_or(0)
     }
 
     fn logic(&mut self, c: &Case) -> Result<(), Problem> {
@@ -387,6 +383,7 @@ impl Lower<'_> {
                 i.r = [p, q, a, b, combine, NONE];
                 i.imm = mode;
             });
+            self.defines(0b11);
             return Ok(());
         }
         // `set`: a comparison, then the choice of the two values that the result type has.

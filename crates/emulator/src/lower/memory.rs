@@ -4,7 +4,7 @@ use super::case::Case;
 use super::float::{add_half, pair};
 use super::{Lower, Problem};
 use crate::exec::code::*;
-use crate::exec::memory::{atomic, load, memory_fence, store};
+use crate::exec::memory::{atomic, load, load_param, memory_fence, store};
 use crate::exec::ops::{nop, un};
 use crate::ptx::{AddrBase, Operand, RegType, Type};
 use RegType::{W16, W32, W64};
@@ -119,7 +119,6 @@ impl Lower<'_> {
             f: nop(),
             g: nop(),
             guard: 0,
-            flip: 0,
             r: [NONE; 6],
             imm: 0,
             ctl: Ctl::None,
@@ -131,11 +130,12 @@ impl Lower<'_> {
         }
     }
 
-    fn put(&mut self, c: &Case, f: Handler, inst: Inst) {
+    fn put(&mut self, c: &Case, f: Handler, inst: Inst, defs: u8) {
         self.push(&c.inst.op, c.inst.guard, f, |i| {
-            let (guard, flip) = (i.guard, i.flip);
-            *i = Inst { f, guard, flip, ..inst };
+            let guard = i.guard;
+            *i = Inst { f, guard, ..inst };
         });
+        self.defines(defs);
     }
 
     fn move_data(&mut self, c: &Case) -> Result<(), Problem> {
@@ -180,16 +180,21 @@ impl Lower<'_> {
             };
         }
         let class = class.ok_or("no value")?;
-        let f = if loads { self.load_handler(c, ty, class, n)? } else { self.store_handler(c, ty, class, n)? };
-        self.put(c, f, i);
+        let room = self.program.param_bytes as i64 - (ty.bytes() as usize * n) as i64;
+        let known = i.space == MemSpace::Param && i.r[4] == NONE && (0..=room).contains(&i.imm);
+        let f = if loads { self.load_handler(c, ty, class, n, known)? } else { self.store_handler(c, ty, class, n)? };
+        self.put(c, f, i, if loads { (1 << n) - 1 } else { 0 });
         Ok(())
     }
 
-    fn load_handler(&self, c: &Case, ty: Type, class: RegType, n: usize) -> Result<Handler, Problem> {
+    fn load_handler(&self, c: &Case, ty: Type, class: RegType, n: usize, param: bool) -> Result<Handler, Problem> {
         let isa = self.isa;
         macro_rules! by_count {
             ($m:ty, $d:ty) => {
                 match n {
+                    1 if param => load_param::<$m, $d, 1>(isa),
+                    2 if param => load_param::<$m, $d, 2>(isa),
+                    4 if param => load_param::<$m, $d, 4>(isa),
                     1 => load::<$m, $d, 1>(isa),
                     2 => load::<$m, $d, 2>(isa),
                     _ => load::<$m, $d, 4>(isa),
@@ -265,7 +270,7 @@ impl Lower<'_> {
             return Err("too many operands".into());
         }
         let f = self.atomic_handler(c, op, ty)?;
-        self.put(c, f, i);
+        self.put(c, f, i, (c.name == "atom") as u8);
         Ok(())
     }
 

@@ -8,6 +8,7 @@ mod convert;
 mod float;
 mod integer;
 mod memory;
+mod registers;
 mod rounding;
 
 use std::collections::{BTreeSet, HashMap};
@@ -65,10 +66,12 @@ struct Lower<'m> {
     dynamic: Vec<usize>,
     /// Names of functions that are called, in the order of their numbers.
     callees: Vec<String>,
-    next_slot: u32,
-    next_pred: u32,
-    /// The carry flag of `add.cc` and its like.
-    carry: Option<u32>,
+    /// Slots of the functions lowered so far.
+    used: registers::Space,
+    /// Bytes of slots of constants and special registers.
+    fixed: u32,
+    /// A bit for each operand that an instruction defines.
+    defs: Vec<u8>,
     /// State of the function at hand.
     f: Frame,
 }
@@ -76,8 +79,10 @@ struct Lower<'m> {
 /// State of one function.
 #[derive(Default)]
 struct Frame {
-    /// Slot by register number: byte offset, or predicate number.
+    /// Operand by register number: a virtual register.
     slots: Vec<u32>,
+    /// Classes of the virtual registers.
+    virtuals: Vec<RegType>,
     classes: Vec<Option<RegType>>,
     /// Offset by variable number, and its space.
     vars: Vec<(Space, u32)>,
@@ -108,9 +113,10 @@ impl<'m> Lower<'m> {
             shared: HashMap::new(),
             dynamic: Vec::new(),
             callees: Vec::new(),
-            next_slot: 0,
-            next_pred: 1,
-            carry: None,
+            // Predicate 0 is always true, 1 is the carry flag.
+            used: registers::Space { bytes: 0, preds: 2 },
+            fixed: 0,
+            defs: Vec::new(),
             f: Frame::default(),
         };
         for var in module.vars.iter().filter(|v| v.space == Space::Shared && !v.external) {
@@ -142,14 +148,18 @@ impl<'m> Lower<'m> {
         self.program.param_bytes = at;
     }
 
+    /// A new virtual register of the function at hand.
     fn slot(&mut self, class: RegType) -> u32 {
-        if class == RegType::Pred {
-            self.next_pred += 1;
-            return self.next_pred - 1;
-        }
-        let at = self.next_slot;
-        self.next_slot += (class.bytes() * LANES as u32).max(64);
-        at
+        self.f.virtuals.push(class);
+        let index = self.f.virtuals.len() as u32 - 1;
+        index | if class == RegType::Pred { registers::PREDICATE } else { registers::VALUE }
+    }
+
+    /// A slot that nothing else ever uses.
+    fn fixed_slot(&mut self, class: RegType) -> u32 {
+        let at = self.fixed;
+        self.fixed += registers::slot_bytes(class);
+        at | registers::FIXED
     }
 
     /// The number of a function, which is also its address.
@@ -164,11 +174,12 @@ impl<'m> Lower<'m> {
     }
 
     fn function(&mut self, f: &Function, kernel: bool) {
-        let mut frame = Frame { kernel, classes: f.regs.clone(), ..Frame::default() };
+        self.f = Frame { kernel, classes: f.regs.clone(), ..Frame::default() };
         for class in &f.regs {
             let slot = class.map_or(NONE, |c| self.slot(c));
-            frame.slots.push(slot);
+            self.f.slots.push(slot);
         }
+        let mut frame = std::mem::take(&mut self.f);
         for v in &f.vars {
             let at = match v.space {
                 Space::Shared if v.external => NONE,
@@ -216,11 +227,27 @@ impl<'m> Lower<'m> {
         }
         self.push_end();
         self.patch();
+        if self.errors.is_empty() {
+            self.allocate(entry);
+        }
         if !kernel {
             let index = self.callee(&f.name) as usize;
             self.program.callees.resize(self.program.callees.len().max(index + 1), Callee::default());
             self.program.callees[index] = callee;
         }
+    }
+
+    /// Gives the virtual registers of the function that begins at `entry` their slots.
+    fn allocate(&mut self, entry: u32) {
+        let classes = std::mem::take(&mut self.f.virtuals);
+        let mut body = registers::Body {
+            code: &mut self.program.code[entry as usize..],
+            defs: &self.defs[entry as usize..],
+            entry,
+            tables: &self.program.tables,
+            classes: &classes,
+        };
+        self.used = body.allocate(self.used);
     }
 
     /// Every function ends in a return, so that no path runs off its end.
@@ -230,7 +257,7 @@ impl<'m> Lower<'m> {
     }
 
     fn patch(&mut self) {
-        let frame = std::mem::take(&mut self.f);
+        let frame = &self.f;
         let find = |names: &str| names.split('|').find_map(|n| frame.labels.get(n)).copied();
         for (at, name, line) in &frame.branches {
             match find(name) {
@@ -254,7 +281,6 @@ impl<'m> Lower<'m> {
             f,
             g: ops::nop(),
             guard: 0,
-            flip: 0,
             r: [NONE; 6],
             imm: 0,
             ctl: Ctl::None,
@@ -265,10 +291,11 @@ impl<'m> Lower<'m> {
             id: 0,
         };
         if let Some((reg, negated)) = guard {
-            inst.guard = self.f.slots[reg as usize];
-            inst.flip = if negated { u32::MAX } else { 0 };
+            inst.guard = self.f.slots[reg as usize] | (negated as u32) << 31;
         }
         set(&mut inst);
+        // Most instructions define their first operand; the rest say what they do.
+        self.defs.push(if inst.ctl == Ctl::None { 1 } else { 0 });
         let next = self.program.op_names.len() as u32;
         let id = *self.op_ids.entry(op.to_string()).or_insert(next);
         if id == next {
@@ -279,6 +306,13 @@ impl<'m> Lower<'m> {
         self.program.locs.push(self.f.loc);
         self.program.lines.push(self.f.line);
         self.program.code.len() as u32 - 1
+    }
+
+    /// Says which operands of the last instruction are defined by it, a bit each.
+    fn defines(&mut self, operands: u8) {
+        if let Some(last) = self.defs.last_mut() {
+            *last = operands;
+        }
     }
 
     fn mem_id(&mut self) -> u32 {
@@ -292,7 +326,7 @@ impl<'m> Lower<'m> {
             return *slot;
         }
         let class = [RegType::W16, RegType::W32, RegType::W64][(width / 4) as usize];
-        let slot = self.slot(class);
+        let slot = self.fixed_slot(class);
         self.consts.insert((width, value), slot);
         self.program.consts.push(Const { slot, width, value });
         slot
@@ -302,7 +336,7 @@ impl<'m> Lower<'m> {
         if let Some(slot) = self.specials.get(&s) {
             return *slot;
         }
-        let slot = self.slot(RegType::W32);
+        let slot = self.fixed_slot(RegType::W32);
         self.specials.insert(s, slot);
         self.program.specials.push((s, slot));
         slot
@@ -344,7 +378,7 @@ impl<'m> Lower<'m> {
             return Ok(self.constant(class.bytes(), at.wrapping_add(add as u64)));
         }
         // Dynamic shared memory begins behind the static part, whose size is known at the end.
-        let slot = self.slot(class);
+        let slot = self.fixed_slot(class);
         self.dynamic.push(self.program.consts.len());
         self.program.consts.push(Const { slot, width: class.bytes(), value: add as u64 });
         Ok(slot)
@@ -427,8 +461,18 @@ impl<'m> Lower<'m> {
         for i in &self.dynamic {
             p.consts[*i].value = p.consts[*i].value.wrapping_add(dynamic);
         }
-        p.frame = self.next_slot;
-        p.preds = self.next_pred;
+        // Constants and special registers follow the slots of all functions.
+        let base = self.used.bytes;
+        let place = |slot: &mut u32| {
+            if let (registers::FIXED, at) = registers::tag(*slot) {
+                *slot = base + at;
+            }
+        };
+        p.code.iter_mut().flat_map(|i| &mut i.r).for_each(place);
+        p.consts.iter_mut().for_each(|c| place(&mut c.slot));
+        p.specials.iter_mut().for_each(|s| place(&mut s.1));
+        p.frame = base + self.fixed;
+        p.preds = self.used.preds;
         p.local = p.local.next_multiple_of(16);
         p.max_threads = kernel.max_threads;
         p.required = kernel.required;
