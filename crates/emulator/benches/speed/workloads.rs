@@ -235,7 +235,7 @@ pub fn idct() -> Work {
             std::array::from_fn(|y| std::array::from_fn(|x| block[y * 8 + x] as i32 * steps[y * 8 + x] as i32));
         for x in 0..8 {
             let v = inverse(std::array::from_fn(|y| m[y][x]), 11);
-            (0..8).for_each(|y| m[y][x] = v[y]);
+            m.iter_mut().zip(v).for_each(|(row, value)| row[x] = value);
         }
         for y in 0..8 {
             for (x, v) in inverse(m[y], 18).into_iter().enumerate() {
