@@ -3,6 +3,7 @@
 mod bench;
 #[cfg(test)]
 mod build_tests;
+mod cudarc_tests;
 mod emulate;
 mod kernels;
 mod new_op;
@@ -43,6 +44,8 @@ enum Task {
     Test(test::Args),
     /// Runs the criterion benchmarks.
     Bench(bench::Args),
+    /// Runs cudarc's own driver tests on the emulator.
+    CudarcTests(cudarc_tests::Args),
     /// Prints registers, shared memory, spills and occupancy of every kernel.
     Kernels(kernels::Args),
     /// Writes the four files of a new operator.
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Task::Emulate(args) => emulate::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Bench(args) => bench::run(&args),
+        Task::CudarcTests(args) => cudarc_tests::run(&args),
         Task::Kernels(args) => kernels::run(&args),
         Task::NewOp(args) => new_op::run(&args),
     };
