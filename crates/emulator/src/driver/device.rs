@@ -10,7 +10,7 @@ const NAME: &str = "Warpline emulator";
 /// Driver version that programs see: CUDA 12.8.
 const VERSION: c_int = 12080;
 
-fn device(ordinal: c_int) -> Res<(&'static Driver, u32)> {
+pub(super) fn device(ordinal: c_int) -> Res<(&'static Driver, u32)> {
     let d = driver()?;
     match u32::try_from(ordinal) {
         Ok(n) if (n as usize) < d.devices.len() => Ok((d, n)),
@@ -31,6 +31,15 @@ pub(super) fn shared_opt_in(cc: (u32, u32)) -> u32 {
     }
 }
 
+/// Blocks that a multiprocessor can hold.
+pub(super) fn blocks_per_sm(cc: (u32, u32)) -> u32 {
+    match cc {
+        (7, 5) | (8, 6 | 7) => 16,
+        (8, 9) | (12, _) => 24,
+        _ => 32,
+    }
+}
+
 /// Threads that a multiprocessor can hold.
 pub(super) fn threads_per_sm(cc: (u32, u32)) -> u32 {
     match cc {
@@ -40,35 +49,80 @@ pub(super) fn threads_per_sm(cc: (u32, u32)) -> u32 {
     }
 }
 
+/// Attributes by their number in `CUdevice_attribute`: limits as the CUDA C++ Programming Guide gives them for the
+/// compute capability, what the emulator supports, and plausible figures for clocks and sizes that nothing depends on.
 fn attribute(d: &Driver, device: u32, attribute: c_int) -> Res<c_int> {
     let cc = d.config.cc;
     Ok(match attribute {
+        // Threads of a block, and its x, y and z.
         1..=3 => 1024,
         4 => 64,
+        // Blocks of a grid.
         5 => i32::MAX,
         6 | 7 => 65535,
+        // Shared memory of a block, constant memory, threads of a warp, pitch of copies, registers of a block.
         8 => 48 << 10,
         9 => 64 << 10,
         10 => 32,
         11 => i32::MAX,
-        12 | 82 => 65536,
-        13 | 36 => 1_000_000,
-        14 | 30 => 512,
-        15 | 19 | 31 | 41 | 78 | 79 | 80 | 83 | 89 | 90 | 91 | 95 | 99 | 115 => 1,
-        16 => d.config.threads as c_int,
-        33 => 1 + device as c_int,
+        12 => 65536,
+        // Clock rates in kHz of the cores and the memory, and the bus width in bits.
+        13 => 1_500_000,
+        36 => 5_000_000,
         37 => 256,
+        // Alignments of textures, surfaces, texture rows.
+        14 | 30 => 512,
+        51 => 32,
+        // Multiprocessors: the host's threads.
+        16 => d.config.threads as c_int,
+        // PCI bus.
+        33 => 1 + device as c_int,
+        // L2 cache.
         38 => 4 << 20,
         39 => threads_per_sm(cc) as c_int,
-        40 => 2,
+        // Copy engines.
+        40 => 3,
+        // Largest textures and surfaces in one, two and three dimensions, layered, cube maps, linear, mipmapped.
+        21 | 23 | 42 | 45 | 46 | 52 | 53 | 55..=61 | 63 | 64 | 66 | 67 | 73 | 74 | 77 => 32768,
+        22 | 72 => 131_072,
+        24..=26 | 47..=49 => 16384,
+        27 | 28 => 32768,
+        29 | 43 | 54 | 62 | 65 | 68 => 2046,
+        69 => 1 << 27,
+        70 | 71 => 131_072,
         75 => cc.0 as c_int,
         76 => cc.1 as c_int,
-        81 => shared_opt_in(cc) as c_int + 1024,
-        87 => 32,
+        // Shared memory and registers of a multiprocessor, shared memory of a block that opts in, what the system takes.
+        81 => shared_opt_in(cc) as c_int + if cc.0 >= 8 { 1024 } else { 0 },
+        82 => 65536,
         97 => shared_opt_in(cc) as c_int,
-        106 => 16,
-        // Limits of textures, surfaces and other parts that are not there, and flags that are off.
-        17..=150 => 0,
+        111 => {
+            if cc.0 >= 8 {
+                1024
+            } else {
+                0
+            }
+        }
+        // Single to double precision speed.
+        87 => {
+            if matches!(cc, (7, 0 | 2) | (8, 0) | (9 | 10, _)) {
+                2
+            } else {
+                32
+            }
+        }
+        106 => blocks_per_sm(cc) as c_int,
+        // Memory domains.
+        126 => 1,
+        // A CPU has no NUMA node here.
+        131 | 134 => -1,
+        // What there is: overlap of copies, mapped host memory, concurrent kernels, unified addresses, gathers,
+        // priorities, L1 caches, managed memory from both sides, preemption, cooperative launches, registered host
+        // memory, memory pools.
+        15 | 19 | 31 | 41 | 44 | 78 | 79 | 80 | 83 | 89 | 90 | 95 | 99 | 101 | 115 => 1,
+        // What there is not: a display's time limit, ECC, TCC, stream memory operations, pageable memory in kernels,
+        // virtual memory management, handles for other processes, clusters, tensor maps, multicast.
+        17..=145 => 0,
         _ => return Err(code::INVALID_VALUE),
     })
 }
@@ -154,6 +208,35 @@ exports! {
         }
         std::ptr::copy_nonoverlapping(id.as_ptr().cast(), out, id.len());
         Ok(())
+    }
+
+    /// `cuDeviceGetByPCIBusId`
+    fn cuDeviceGetByPCIBusId(out: *mut c_int, id: *const c_char) {
+        let d = driver()?;
+        if id.is_null() {
+            return Err(code::INVALID_VALUE);
+        }
+        let id = std::ffi::CStr::from_ptr(id).to_string_lossy();
+        // domain:bus:device.function, in hexadecimal.
+        let bus = id.split(':').nth(1).and_then(|b| c_int::from_str_radix(b, 16).ok()).ok_or(code::INVALID_VALUE)?;
+        if bus < 1 || bus as usize > d.devices.len() {
+            return Err(code::INVALID_DEVICE);
+        }
+        put(out, bus - 1)
+    }
+
+    /// `cuDeviceGetP2PAttribute`: rank, access, atomics, arrays.
+    fn cuDeviceGetP2PAttribute(out: *mut c_int, attribute: c_int, from: c_int, to: c_int) {
+        device(from)?;
+        device(to)?;
+        if from == to {
+            return Err(code::INVALID_DEVICE);
+        }
+        match attribute {
+            1 | 4 => put(out, 0),
+            2 | 3 => put(out, 1),
+            _ => Err(code::INVALID_VALUE),
+        }
     }
 
     /// `cuDeviceCanAccessPeer`

@@ -2,78 +2,86 @@
 
 use std::ffi::{c_char, c_int};
 
-/// Codes as in `cuda.h`.
-#[allow(missing_docs)]
-pub mod code {
-    pub const SUCCESS: i32 = 0;
-    pub const INVALID_VALUE: i32 = 1;
-    pub const OUT_OF_MEMORY: i32 = 2;
-    pub const NOT_INITIALIZED: i32 = 3;
-    pub const DEINITIALIZED: i32 = 4;
-    pub const NO_DEVICE: i32 = 100;
-    pub const INVALID_DEVICE: i32 = 101;
-    pub const INVALID_IMAGE: i32 = 200;
-    pub const INVALID_CONTEXT: i32 = 201;
-    pub const NO_BINARY_FOR_GPU: i32 = 209;
-    pub const INVALID_PTX: i32 = 218;
-    pub const UNSUPPORTED_PTX_VERSION: i32 = 222;
-    pub const FILE_NOT_FOUND: i32 = 301;
-    pub const INVALID_HANDLE: i32 = 400;
-    pub const ILLEGAL_STATE: i32 = 401;
-    pub const NOT_FOUND: i32 = 500;
-    pub const NOT_READY: i32 = 600;
-    pub const ILLEGAL_ADDRESS: i32 = 700;
-    pub const LAUNCH_OUT_OF_RESOURCES: i32 = 701;
-    pub const LAUNCH_TIMEOUT: i32 = 702;
-    pub const ASSERT: i32 = 710;
-    pub const HARDWARE_STACK_ERROR: i32 = 714;
-    pub const ILLEGAL_INSTRUCTION: i32 = 715;
-    pub const MISALIGNED_ADDRESS: i32 = 716;
-    pub const INVALID_PC: i32 = 718;
-    pub const LAUNCH_FAILED: i32 = 719;
-    pub const COOPERATIVE_LAUNCH_TOO_LARGE: i32 = 720;
-    pub const NOT_PERMITTED: i32 = 800;
-    pub const NOT_SUPPORTED: i32 = 801;
-    pub const UNKNOWN: i32 = 999;
+/// One line a code: its number, its name behind `CUDA_ERROR_`, the text that programs show.
+macro_rules! codes {
+    ($($number:literal $name:ident $text:literal)*) => {
+        /// Codes as in `cuda.h`.
+        #[allow(missing_docs)]
+        pub mod code {
+            pub const SUCCESS: i32 = 0;
+            $(pub const $name: i32 = $number;)*
+        }
+
+        /// Name and text of a code, NUL-terminated.
+        fn texts(code: c_int) -> Option<(&'static str, &'static str)> {
+            Some(match code {
+                0 => ("CUDA_SUCCESS\0", "no error\0"),
+                $($number => (concat!("CUDA_ERROR_", stringify!($name), "\0"), concat!($text, "\0")),)*
+                _ => return None,
+            })
+        }
+    };
 }
 
-/// Name and text of a code, NUL-terminated.
-fn texts(code: c_int) -> Option<(&'static str, &'static str)> {
-    Some(match code {
-        0 => ("CUDA_SUCCESS\0", "no error\0"),
-        1 => ("CUDA_ERROR_INVALID_VALUE\0", "invalid argument\0"),
-        2 => ("CUDA_ERROR_OUT_OF_MEMORY\0", "out of memory\0"),
-        3 => ("CUDA_ERROR_NOT_INITIALIZED\0", "initialization error\0"),
-        4 => ("CUDA_ERROR_DEINITIALIZED\0", "driver shutting down\0"),
-        100 => ("CUDA_ERROR_NO_DEVICE\0", "no CUDA-capable device is detected\0"),
-        101 => ("CUDA_ERROR_INVALID_DEVICE\0", "invalid device ordinal\0"),
-        200 => ("CUDA_ERROR_INVALID_IMAGE\0", "device kernel image is invalid\0"),
-        201 => ("CUDA_ERROR_INVALID_CONTEXT\0", "invalid device context\0"),
-        209 => ("CUDA_ERROR_NO_BINARY_FOR_GPU\0", "no kernel image is available for execution on the device\0"),
-        218 => ("CUDA_ERROR_INVALID_PTX\0", "a PTX JIT compilation failed\0"),
-        222 => {
-            ("CUDA_ERROR_UNSUPPORTED_PTX_VERSION\0", "the provided PTX was compiled with an unsupported toolchain\0")
-        }
-        301 => ("CUDA_ERROR_FILE_NOT_FOUND\0", "file not found\0"),
-        400 => ("CUDA_ERROR_INVALID_HANDLE\0", "invalid resource handle\0"),
-        401 => ("CUDA_ERROR_ILLEGAL_STATE\0", "the operation cannot be performed in the present state\0"),
-        500 => ("CUDA_ERROR_NOT_FOUND\0", "named symbol not found\0"),
-        600 => ("CUDA_ERROR_NOT_READY\0", "device not ready\0"),
-        700 => ("CUDA_ERROR_ILLEGAL_ADDRESS\0", "an illegal memory access was encountered\0"),
-        701 => ("CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES\0", "too many resources requested for launch\0"),
-        702 => ("CUDA_ERROR_LAUNCH_TIMEOUT\0", "the launch timed out and was terminated\0"),
-        710 => ("CUDA_ERROR_ASSERT\0", "device-side assert triggered\0"),
-        714 => ("CUDA_ERROR_HARDWARE_STACK_ERROR\0", "hardware stack error\0"),
-        715 => ("CUDA_ERROR_ILLEGAL_INSTRUCTION\0", "an illegal instruction was encountered\0"),
-        716 => ("CUDA_ERROR_MISALIGNED_ADDRESS\0", "misaligned address\0"),
-        718 => ("CUDA_ERROR_INVALID_PC\0", "invalid program counter\0"),
-        719 => ("CUDA_ERROR_LAUNCH_FAILED\0", "unspecified launch failure\0"),
-        720 => ("CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE\0", "too many blocks in cooperative launch\0"),
-        800 => ("CUDA_ERROR_NOT_PERMITTED\0", "operation not permitted\0"),
-        801 => ("CUDA_ERROR_NOT_SUPPORTED\0", "operation not supported\0"),
-        999 => ("CUDA_ERROR_UNKNOWN\0", "unknown error\0"),
-        _ => return None,
-    })
+codes! {
+    1 INVALID_VALUE "invalid argument"
+    2 OUT_OF_MEMORY "out of memory"
+    3 NOT_INITIALIZED "initialization error"
+    4 DEINITIALIZED "driver shutting down"
+    5 PROFILER_DISABLED "profiler disabled while using external profiling tool"
+    34 STUB_LIBRARY "CUDA driver is a stub library"
+    46 DEVICE_UNAVAILABLE "CUDA-capable device(s) is/are busy or unavailable"
+    100 NO_DEVICE "no CUDA-capable device is detected"
+    101 INVALID_DEVICE "invalid device ordinal"
+    200 INVALID_IMAGE "device kernel image is invalid"
+    201 INVALID_CONTEXT "invalid device context"
+    209 NO_BINARY_FOR_GPU "no kernel image is available for execution on the device"
+    215 UNSUPPORTED_LIMIT "limit is not supported on this architecture"
+    217 PEER_ACCESS_UNSUPPORTED "peer access is not supported between these two devices"
+    218 INVALID_PTX "a PTX JIT compilation failed"
+    221 JIT_COMPILER_NOT_FOUND "PTX JIT compiler library not found"
+    222 UNSUPPORTED_PTX_VERSION "the provided PTX was compiled with an unsupported toolchain."
+    300 INVALID_SOURCE "device kernel image is invalid"
+    301 FILE_NOT_FOUND "file not found"
+    302 SHARED_OBJECT_SYMBOL_NOT_FOUND "shared object symbol not found"
+    303 SHARED_OBJECT_INIT_FAILED "shared object initialization failed"
+    304 OPERATING_SYSTEM "OS call failed or operation not supported on this OS"
+    400 INVALID_HANDLE "invalid resource handle"
+    401 ILLEGAL_STATE "the operation cannot be performed in the present state"
+    500 NOT_FOUND "named symbol not found"
+    600 NOT_READY "device not ready"
+    700 ILLEGAL_ADDRESS "an illegal memory access was encountered"
+    701 LAUNCH_OUT_OF_RESOURCES "too many resources requested for launch"
+    702 LAUNCH_TIMEOUT "the launch timed out and was terminated"
+    704 PEER_ACCESS_ALREADY_ENABLED "peer access is already enabled"
+    705 PEER_ACCESS_NOT_ENABLED "peer access has not been enabled"
+    708 PRIMARY_CONTEXT_ACTIVE "cannot set while device is active in this process"
+    709 CONTEXT_IS_DESTROYED "context is destroyed"
+    710 ASSERT "device-side assert triggered"
+    712 HOST_MEMORY_ALREADY_REGISTERED "part or all of the requested memory range is already mapped"
+    713 HOST_MEMORY_NOT_REGISTERED "pointer does not correspond to a registered memory region"
+    714 HARDWARE_STACK_ERROR "hardware stack error"
+    715 ILLEGAL_INSTRUCTION "an illegal instruction was encountered"
+    716 MISALIGNED_ADDRESS "misaligned address"
+    717 INVALID_ADDRESS_SPACE "operation not supported on global/shared address space"
+    718 INVALID_PC "invalid program counter"
+    719 LAUNCH_FAILED "unspecified launch failure"
+    720 COOPERATIVE_LAUNCH_TOO_LARGE "too many blocks in cooperative launch"
+    800 NOT_PERMITTED "operation not permitted"
+    801 NOT_SUPPORTED "operation not supported"
+    900 STREAM_CAPTURE_UNSUPPORTED "operation not permitted when stream is capturing"
+    901 STREAM_CAPTURE_INVALIDATED "operation failed due to a previous error during capture"
+    902 STREAM_CAPTURE_MERGE "operation would result in a merge of separate capture sequences"
+    903 STREAM_CAPTURE_UNMATCHED "capture was not ended in the same stream as it began"
+    904 STREAM_CAPTURE_UNJOINED "capturing stream has unjoined work"
+    905 STREAM_CAPTURE_ISOLATION "dependency created on uncaptured work in another stream"
+    906 STREAM_CAPTURE_IMPLICIT "operation would make the legacy stream depend on a capturing blocking stream"
+    907 CAPTURED_EVENT "operation not permitted on an event last recorded in a capturing stream"
+    908 STREAM_CAPTURE_WRONG_THREAD "attempt to terminate a thread-local capture sequence from another thread"
+    909 TIMEOUT "wait operation timed out"
+    910 GRAPH_EXEC_UPDATE_FAILURE "the graph update was not performed because it included changes which violated constraints"
+    912 INVALID_CLUSTER_SIZE "Invalid cluster size"
+    999 UNKNOWN "unknown error"
 }
 
 unsafe fn give(out: *mut *const c_char, text: Option<&'static str>) -> c_int {

@@ -6,7 +6,10 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::errors::code;
+use super::graph::NodeKind;
 use super::state::*;
+use crate::checks::{Fault, FaultKind};
+use crate::exec::code::Program;
 use crate::exec::launch::{Launch, run};
 use crate::mem::Map;
 
@@ -14,48 +17,74 @@ fn function(handle: usize) -> Res<Arc<Function>> {
     driver()?.functions.lock().get(&handle).cloned().ok_or(code::INVALID_HANDLE)
 }
 
+/// Copies bytes of the caller by way of the system, so that a pointer that leads nowhere is an error and no crash.
+fn read_caller(from: *const c_void, to: &mut [u8]) -> Res {
+    let local = libc::iovec { iov_base: to.as_mut_ptr().cast(), iov_len: to.len() };
+    let remote = libc::iovec { iov_base: from.cast_mut(), iov_len: to.len() };
+    // SAFETY: the system checks the range that is read, and the range that is written is ours.
+    let n = unsafe { libc::process_vm_readv(libc::getpid(), &local, 1, &remote, 1, 0) };
+    if n == to.len() as isize {
+        return Ok(());
+    }
+    let denied = std::io::Error::last_os_error().raw_os_error().is_some_and(|e| e == libc::EPERM || e == libc::ENOSYS);
+    if n < 0 && denied && !from.is_null() {
+        // SAFETY: a sandbox forbids the call above; what remains is the API's contract.
+        unsafe { std::ptr::copy_nonoverlapping(from.cast(), to.as_mut_ptr(), to.len()) };
+        return Ok(());
+    }
+    Err(code::INVALID_VALUE)
+}
+
+fn read_word(from: *const c_void) -> Res<usize> {
+    let mut word = [0; size_of::<usize>()];
+    read_caller(from, &mut word)?;
+    Ok(usize::from_ne_bytes(word))
+}
+
 /// Copies the parameters out of the caller's arrays: a pointer to each value, or one packed buffer.
-unsafe fn parameters(f: &Function, params: *const *const c_void, extra: *const *const c_void) -> Res<Vec<u8>> {
+fn parameters(f: &Function, params: *const *const c_void, extra: *const *const c_void) -> Res<Vec<u8>> {
     let p = &f.program;
     let mut out = vec![0u8; p.param_bytes as usize];
-    if p.params.is_empty() {
-        return Ok(out);
+    if !params.is_null() && !extra.is_null() {
+        return Err(code::INVALID_VALUE);
     }
     if !params.is_null() {
         for (i, (at, size)) in p.params.iter().enumerate() {
-            // SAFETY: the array has an entry for each parameter, by the API's contract.
-            let value = unsafe { *params.add(i) };
-            if value.is_null() {
-                return Err(code::INVALID_VALUE);
-            }
-            let to = &mut out[*at as usize..(*at + *size) as usize];
-            // SAFETY: each entry points to a value of the parameter's size.
-            unsafe { std::ptr::copy_nonoverlapping(value.cast(), to.as_mut_ptr(), to.len()) };
+            let value = read_word(params.wrapping_add(i).cast())?;
+            read_caller(value as *const c_void, &mut out[*at as usize..(*at + *size) as usize]).inspect_err(|_| {
+                say(&format!("kernel {}: parameter {i} of {} points nowhere", p.name, p.params.len()));
+            })?;
         }
         return Ok(out);
     }
     if extra.is_null() {
-        return Err(code::INVALID_VALUE);
+        return if p.params.is_empty() { Ok(out) } else { Err(code::INVALID_VALUE) };
     }
-    let (mut buffer, mut size) = (std::ptr::null::<u8>(), 0usize);
-    let mut i = 0;
-    loop {
-        // SAFETY: the list ends in CU_LAUNCH_PARAM_END, which is 0.
-        match unsafe { *extra.add(i) } as usize {
+    let (mut buffer, mut size) = (0, 0);
+    // The list ends in CU_LAUNCH_PARAM_END, which is 0; each name is followed by its value.
+    for i in (0..).step_by(2) {
+        let value = || read_word(extra.wrapping_add(i + 1).cast());
+        match read_word(extra.wrapping_add(i).cast())? {
             0 => break,
-            // SAFETY: each name is followed by its value.
-            1 => buffer = unsafe { *extra.add(i + 1) }.cast(),
-            // SAFETY: the value is a pointer to the size.
-            2 => size = unsafe { (*extra.add(i + 1)).cast::<usize>().read() },
+            1 => buffer = value()?,
+            2 => size = read_word(value()? as *const c_void)?,
             _ => return Err(code::INVALID_VALUE),
         }
-        i += 2;
     }
-    if buffer.is_null() || size < out.len() {
+    if p.params.is_empty() && size == 0 {
+        return Ok(out);
+    }
+    if buffer == 0 {
         return Err(code::INVALID_VALUE);
     }
-    // SAFETY: the buffer has `size` bytes, at least as many as are copied.
-    unsafe { std::ptr::copy_nonoverlapping(buffer, out.as_mut_ptr(), out.len()) };
+    // Callers may leave out the padding behind the last parameter, or round up.
+    let end = p.params.iter().map(|(at, n)| (at + n) as usize).max().unwrap_or(0);
+    if size < end || size > end.next_multiple_of(16) {
+        say(&format!("kernel {} takes {end} bytes of parameters, not {size}", p.name));
+        return Err(code::LAUNCH_OUT_OF_RESOURCES);
+    }
+    let n = size.min(out.len());
+    read_caller(buffer as *const c_void, &mut out[..n])?;
     Ok(out)
 }
 
@@ -83,34 +112,41 @@ fn limits(f: &Function, grid: [u32; 3], block: [u32; 3], shared: u32) -> Res {
     Ok(())
 }
 
-#[allow(clippy::too_many_arguments)]
-unsafe fn launch(
-    handle: usize,
+/// The code of a failed launch; a failed assertion, which is a call and no `trap`, has one of its own.
+fn failure_code(program: &Program, fault: &Fault) -> i32 {
+    match fault.kind {
+        FaultKind::Trap if program.opcode(fault.pc).starts_with("call") => code::ASSERT,
+        kind => kind.code() as i32,
+    }
+}
+
+/// What a launch asks for beside its parameters.
+struct Geometry {
     grid: [u32; 3],
     block: [u32; 3],
     shared: u32,
-    stream: usize,
-    params: *const *const c_void,
-    extra: *const *const c_void,
     cooperative: bool,
-) -> Res {
+}
+
+fn launch(handle: usize, g: Geometry, stream: usize, params: *const *const c_void, extra: *const *const c_void) -> Res {
     let d = driver()?;
+    current()?;
     let f = function(handle)?;
-    let (context, stream) = d.stream(stream)?;
-    if !Arc::ptr_eq(&f.context, &context) {
+    let on = d.stream(stream)?;
+    if !Arc::ptr_eq(&f.context, &on.0) {
         return Err(code::INVALID_HANDLE);
     }
+    let Geometry { grid, block, shared, cooperative } = g;
     limits(&f, grid, block, shared)?;
     let blocks = grid.iter().map(|g| *g as u64).product::<u64>();
     let threads = block.iter().product::<u32>();
     if cooperative && blocks > occupancy(d, &f, threads, shared) as u64 * d.config.threads as u64 {
         return Err(code::COOPERATIVE_LAUNCH_TOO_LARGE);
     }
-    // SAFETY: passed on.
-    let params = unsafe { parameters(&f, params, extra)? };
+    let params = parameters(&f, params, extra)?;
     let count = d.counting();
-    let c = context.clone();
-    d.enqueue(&context, &stream, move || {
+    let c = on.0.clone();
+    d.submit(&on, NodeKind::Kernel, move || {
         let bits = (d.arena.end() - d.arena.base()) as usize / 32 / 8 + 64;
         let sectors = if count { Map::new(bits).and_then(|a| Some([a, Map::new(bits)?])) } else { None };
         let job = Launch {
@@ -119,7 +155,7 @@ unsafe fn launch(
             grid,
             block,
             dynamic_shared: shared,
-            params,
+            params: params.clone(),
             checks: d.config.checks,
             count,
             sectors,
@@ -130,8 +166,8 @@ unsafe fn launch(
         };
         let started = Instant::now();
         let (counters, failure) = run(job, &d.pool);
-        if let Some(f) = failure {
-            c.fail(f.fault.kind.code() as i32, &f.report);
+        if let Some(failure) = failure {
+            c.fail(failure_code(&f.program, &failure.fault), &failure.report);
         }
         if count {
             d.count(&serde_json::json!({
@@ -143,8 +179,48 @@ unsafe fn launch(
                 "counters": counters,
             }));
         }
-    });
-    Ok(())
+    })
+    .map(|_| ())
+}
+
+/// `CUlaunchConfig`.
+#[repr(C)]
+pub struct LaunchConfig {
+    grid: [c_uint; 3],
+    block: [c_uint; 3],
+    shared: c_uint,
+    stream: usize,
+    attributes: *const LaunchAttribute,
+    count: c_uint,
+}
+
+/// `CUlaunchAttribute`: a number, padding, and a value of 64 bytes.
+#[repr(C)]
+pub struct LaunchAttribute {
+    id: c_uint,
+    padding: c_uint,
+    value: [c_uint; 16],
+}
+
+/// Reads the attributes of a launch; those that change no result are taken as they are. Gives whether it is cooperative.
+fn attributes(list: &[LaunchAttribute]) -> Res<bool> {
+    const COOPERATIVE: c_uint = 2;
+    const CLUSTER_DIMENSION: c_uint = 4;
+    let mut cooperative = false;
+    for a in list {
+        match a.id {
+            COOPERATIVE => cooperative = a.value[0] != 0,
+            CLUSTER_DIMENSION if a.value[..3] == [1; 3] => {}
+            // Ignore, L2 window, how the host waits, cluster scheduling, overlap with the kernel before (which may
+            // always be none), priority, memory domains, shared memory carveout.
+            0 | 1 | 3 | 5 | 6 | 8 | 9 | 10 | 14 => {}
+            id => {
+                say(&format!("launch attribute {id} is not supported"));
+                return Err(code::NOT_SUPPORTED);
+            }
+        }
+    }
+    Ok(cooperative)
 }
 
 /// Blocks of a kernel that a multiprocessor can hold at a time.
@@ -152,8 +228,11 @@ fn occupancy(d: &Driver, f: &Function, threads: u32, dynamic: u32) -> u32 {
     let cc = d.config.cc;
     let by_threads = super::device::threads_per_sm(cc) / threads.next_multiple_of(32).max(32);
     let shared = f.program.shared + dynamic;
-    let by_shared = (super::device::shared_opt_in(cc) + 1024).checked_div(shared).unwrap_or(16);
-    by_threads.min(by_shared).min(16)
+    // From 8.0 the system takes 1 KiB of each block.
+    let (whole, each) = if cc.0 >= 8 { (1024, 1024) } else { (0, 0) };
+    let most = super::device::blocks_per_sm(cc);
+    let by_shared = (super::device::shared_opt_in(cc) + whole).checked_div(shared + each).unwrap_or(most);
+    by_threads.min(by_shared).min(most)
 }
 
 type DynamicShared = Option<unsafe extern "C" fn(c_int) -> usize>;
@@ -202,7 +281,8 @@ exports! {
         params: *const *const c_void,
         extra: *const *const c_void,
     ) {
-        launch(f, [gx, gy, gz], [bx, by, bz], shared, stream, params, extra, false)
+        let g = Geometry { grid: [gx, gy, gz], block: [bx, by, bz], shared, cooperative: false };
+        launch(f, g, stream, params, extra)
     }
 
     /// `cuLaunchCooperativeKernel`
@@ -219,7 +299,28 @@ exports! {
         stream: usize,
         params: *const *const c_void,
     ) {
-        launch(f, [gx, gy, gz], [bx, by, bz], shared, stream, params, std::ptr::null(), true)
+        let g = Geometry { grid: [gx, gy, gz], block: [bx, by, bz], shared, cooperative: true };
+        launch(f, g, stream, params, std::ptr::null())
+    }
+
+    /// `cuLaunchKernelEx`
+    fn cuLaunchKernelEx(
+        config: *const LaunchConfig,
+        f: usize,
+        params: *const *const c_void,
+        extra: *const *const c_void,
+    ) {
+        if config.is_null() {
+            return Err(code::INVALID_VALUE);
+        }
+        let c = &*config;
+        let list = match c.count {
+            0 => &[],
+            _ if c.attributes.is_null() => return Err(code::INVALID_VALUE),
+            n => std::slice::from_raw_parts(c.attributes, n as usize),
+        };
+        let cooperative = attributes(list)?;
+        launch(f, Geometry { grid: c.grid, block: c.block, shared: c.shared, cooperative }, c.stream, params, extra)
     }
 
     /// `cuOccupancyMaxActiveBlocksPerMultiprocessor`
@@ -251,8 +352,10 @@ exports! {
             return Err(code::INVALID_VALUE);
         }
         let f = function(f)?;
-        let most = super::device::shared_opt_in(driver()?.config.cc) / blocks as u32;
-        put(out, most.saturating_sub(f.program.shared) as usize)
+        let cc = driver()?.config.cc;
+        let (whole, each) = if cc.0 >= 8 { (1024, 1024) } else { (0, 0) };
+        let most = (super::device::shared_opt_in(cc) + whole) / blocks as u32;
+        put(out, most.saturating_sub(f.program.shared + each) as usize)
     }
 
     /// `cuOccupancyMaxPotentialBlockSize`

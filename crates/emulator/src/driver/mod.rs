@@ -2,11 +2,15 @@
 //!
 //! Handles are numbers into tables, so a stale or made-up one is `CUDA_ERROR_INVALID_HANDLE` and never a crash.
 
+mod boxes;
+mod capture;
 mod config;
 mod context;
 mod copies;
 mod device;
 mod errors;
+mod event;
+mod graph;
 mod launch;
 mod memory;
 mod module;

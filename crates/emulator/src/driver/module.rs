@@ -1,7 +1,7 @@
 //! Modules: PTX text in, kernels and device variables out.
 
 use std::collections::HashMap;
-use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -106,6 +106,8 @@ fn load(d: &Driver, context: &Arc<Context>, text: &str) -> Result<usize, Refusal
         functions.insert(program.name.clone(), id);
         let function = Function {
             context: context.clone(),
+            // Names in PTX hold no NUL.
+            name: CString::new(program.name.as_str()).unwrap_or_default(),
             program: Arc::new(program),
             max_dynamic: AtomicU32::new(0),
             version: module.version,
@@ -200,6 +202,7 @@ unsafe fn name_of<'a>(name: *const c_char) -> Res<&'a str> {
 exports! {
     /// `cuModuleLoadData`
     fn cuModuleLoadData(out: *mut usize, image: *const c_void) {
+        writable(out)?;
         put(out, load_image(image, |_| {})?)
     }
 
@@ -211,18 +214,22 @@ exports! {
         options: *const c_uint,
         values: *const *mut c_void,
     ) {
+        writable(out)?;
         put(out, load_image(image, |text| write_log(count, options, values, text))?)
     }
 
     /// `cuModuleLoadFatBinary`; always refused, with the reason.
     fn cuModuleLoadFatBinary(out: *mut usize, image: *const c_void) {
+        writable(out)?;
         put(out, load_image(image, |_| {})?)
     }
 
     /// `cuModuleLoad`
     fn cuModuleLoad(out: *mut usize, path: *const c_char) {
         current()?;
-        let mut bytes = std::fs::read(name_of(path)?).map_err(|_| code::FILE_NOT_FOUND)?;
+        writable(out)?;
+        let path = std::path::Path::new(name_of(path)?);
+        let mut bytes = std::fs::read(path).map_err(|_| code::FILE_NOT_FOUND)?;
         bytes.extend([0; 4]);
         put(out, load_image(bytes.as_ptr().cast(), |_| {})?)
     }
@@ -231,6 +238,8 @@ exports! {
     fn cuModuleUnload(handle: usize) {
         let d = driver()?;
         let module = d.modules.lock().get(&handle).cloned().ok_or(code::INVALID_HANDLE)?;
+        check(&module.context)?;
+        d.safe_in_capture()?;
         module.context.synchronize();
         unload(d, handle);
         Ok(())
@@ -298,6 +307,47 @@ exports! {
     /// `cuFuncSetCacheConfig`; a preference, which nothing here depends on.
     fn cuFuncSetCacheConfig(handle: usize, _config: c_uint) {
         function(handle).map(|_| ())
+    }
+
+    /// `cuFuncGetModule`
+    fn cuFuncGetModule(out: *mut usize, handle: usize) {
+        function(handle)?;
+        let modules = driver()?.modules.lock();
+        let owner = modules.iter().find(|(_, m)| m.functions.values().any(|f| *f == handle));
+        put(out, *owner.ok_or(code::INVALID_HANDLE)?.0)
+    }
+
+    /// `cuFuncGetName`; the name lives as long as the module.
+    fn cuFuncGetName(out: *mut *const c_char, handle: usize) {
+        put(out, function(handle)?.name.as_ptr())
+    }
+
+    /// `cuFuncIsLoaded`; modules are loaded at once.
+    fn cuFuncIsLoaded(out: *mut c_int, handle: usize) {
+        function(handle)?;
+        put(out, 1)
+    }
+
+    /// `cuFuncLoad`
+    fn cuFuncLoad(handle: usize) {
+        function(handle).map(|_| ())
+    }
+
+    /// `cuModuleGetFunctionCount`
+    fn cuModuleGetFunctionCount(out: *mut c_uint, handle: usize) {
+        let module = driver()?.modules.lock().get(&handle).cloned().ok_or(code::INVALID_HANDLE)?;
+        put(out, module.functions.len() as c_uint)
+    }
+
+    /// `cuModuleGetLoadingMode`: eager.
+    fn cuModuleGetLoadingMode(out: *mut c_uint) {
+        driver()?;
+        put(out, 1)
+    }
+
+    /// `cuFuncGetParamCount`
+    fn cuFuncGetParamCount(handle: usize, out: *mut usize) {
+        put(out, function(handle)?.program.params.len())
     }
 
     /// `cuFuncGetParamInfo`

@@ -27,6 +27,14 @@ pub struct PoolProps {
     max_size: usize,
 }
 
+/// `CUmemAccessDesc`.
+#[repr(C)]
+pub struct Access {
+    location_type: c_int,
+    location: c_int,
+    flags: c_uint,
+}
+
 exports! {
     /// `cuDeviceGetDefaultMemPool`
     fn cuDeviceGetDefaultMemPool(out: *mut usize, dev: c_int) {
@@ -52,6 +60,7 @@ exports! {
 
     /// `cuMemPoolCreate`; `maxSize` is a hard limit.
     fn cuMemPoolCreate(out: *mut usize, props: *const PoolProps) {
+        writable(out)?;
         let d = driver()?;
         if props.is_null() {
             return Err(code::INVALID_VALUE);
@@ -82,9 +91,44 @@ exports! {
         Ok(())
     }
 
-    /// `cuMemPoolTrimTo`; nothing is held back.
-    fn cuMemPoolTrimTo(pool: usize, _keep: usize) {
-        find(pool).map(|_| ())
+    /// `cuMemPoolTrimTo`
+    fn cuMemPoolTrimTo(pool: usize, keep: usize) {
+        find(pool)?.shrink(keep as u64);
+        Ok(())
+    }
+
+    /// `cuMemPoolSetAccess`; all devices share one address space, so there is nothing to map.
+    fn cuMemPoolSetAccess(pool: usize, map: *const Access, count: usize) {
+        let p = find(pool)?;
+        if map.is_null() && count > 0 {
+            return Err(code::INVALID_VALUE);
+        }
+        for i in 0..count {
+            let access = map.add(i).read_unaligned();
+            let (_, n) = device(access.location)?;
+            // The pool's own device keeps its access.
+            if access.location_type != 1 || (n as u32 == p.device && access.flags != 3) {
+                return Err(code::INVALID_VALUE);
+            }
+            let mut peers = p.peers.lock();
+            match access.flags {
+                0 => drop(peers.remove(&n)),
+                3 => drop(peers.insert(n)),
+                _ => return Err(code::INVALID_VALUE),
+            }
+        }
+        Ok(())
+    }
+
+    /// `cuMemPoolGetAccess`
+    fn cuMemPoolGetAccess(flags: *mut c_uint, pool: usize, location: *const [c_int; 2]) {
+        let p = find(pool)?;
+        if location.is_null() {
+            return Err(code::INVALID_VALUE);
+        }
+        let (_, n) = device(location.read_unaligned()[1])?;
+        let all = n as u32 == p.device || p.peers.lock().contains(&n);
+        put(flags, if all { 3 } else { 0 })
     }
 
     /// `cuMemPoolGetAttribute`
@@ -94,8 +138,10 @@ exports! {
         match attribute {
             1..=3 => put(out.cast::<c_int>(), 1 - p.reuse[attribute as usize - 1].load(Ordering::Relaxed)),
             4 => put(long, p.threshold.load(Ordering::Relaxed)),
-            5 | 7 => put(long, p.used.load(Ordering::Acquire)),
-            6 | 8 => put(long, p.high.load(Ordering::Acquire)),
+            5 => put(long, p.reserved.load(Ordering::Acquire).max(p.used.load(Ordering::Acquire))),
+            6 => put(long, p.reserved_high.load(Ordering::Acquire)),
+            7 => put(long, p.used.load(Ordering::Acquire)),
+            8 => put(long, p.high.load(Ordering::Acquire)),
             _ => Err(code::INVALID_VALUE),
         }
     }
@@ -113,7 +159,10 @@ exports! {
             }
             4 => p.threshold.store(value.cast::<u64>().read_unaligned(), Ordering::Relaxed),
             // High-water marks can only be reset.
-            6 | 8 if value.cast::<u64>().read_unaligned() == 0 => {
+            6 if value.cast::<u64>().read_unaligned() == 0 => {
+                p.reserved_high.store(p.reserved.load(Ordering::Acquire), Ordering::Release);
+            }
+            8 if value.cast::<u64>().read_unaligned() == 0 => {
                 p.high.store(p.used.load(Ordering::Acquire), Ordering::Release);
             }
             _ => return Err(code::INVALID_VALUE),

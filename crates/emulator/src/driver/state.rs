@@ -1,15 +1,18 @@
 //! State of the driver: devices, and tables of everything that has a handle.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
+use std::ffi::CString;
 use std::io::Write;
-use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::Mutex;
 
+use super::capture::Capture;
 use super::config::{Config, Order};
 use super::errors::code;
+use super::graph::{Exec, Graph, GraphMemory, NodeKind};
 use crate::exec::code::Program;
 use crate::exec::pool::Pool;
 use crate::mem::Arena;
@@ -31,6 +34,12 @@ pub struct Context {
     pub streams: Mutex<HashMap<usize, Arc<Stream>>>,
     /// Limits set by `cuCtxSetLimit`.
     pub limits: Mutex<HashMap<u32, usize>>,
+    /// The preference set by `cuCtxSetCacheConfig`.
+    pub cache: AtomicU32,
+    /// Contexts whose memory it may use.
+    pub peers: Mutex<HashSet<usize>>,
+    /// Whether it has ended; it may still be current to a thread.
+    pub destroyed: AtomicBool,
 }
 
 /// A stream with its context.
@@ -47,6 +56,7 @@ pub struct Module {
 /// A kernel of a module.
 pub struct Function {
     pub context: Arc<Context>,
+    pub name: CString,
     pub program: Arc<Program>,
     /// Dynamic shared memory allowed, by `cuFuncSetAttribute`.
     pub max_dynamic: AtomicU32,
@@ -54,10 +64,35 @@ pub struct Function {
 }
 
 /// An event.
-#[derive(Default)]
 pub struct Event {
+    pub context: Arc<Context>,
     pub timing: bool,
-    pub record: Mutex<Option<Arc<Record>>>,
+    pub record: Mutex<Recorded>,
+}
+
+/// Where an event was recorded last.
+#[derive(Clone, Default)]
+pub enum Recorded {
+    /// Nowhere: it counts as reached.
+    #[default]
+    Never,
+    /// In a stream.
+    Stream(Arc<Record>),
+    /// In a capturing stream, behind these nodes.
+    Captured(Arc<Capture>, Vec<usize>),
+}
+
+/// What the driver knows of an allocation beyond its place.
+pub struct Block {
+    /// The context that it ends with.
+    pub context: usize,
+    pub len: u64,
+    /// Flags of `cuMemHostAlloc`.
+    pub flags: u32,
+    /// The pool that it came from, by handle.
+    pub pool: Option<(usize, Arc<MemPool>)>,
+    /// Set where it belongs to a graph.
+    pub graph: Option<Weak<GraphMemory>>,
 }
 
 /// A memory pool.
@@ -68,12 +103,19 @@ pub struct MemPool {
     pub threshold: AtomicU64,
     pub used: AtomicU64,
     pub high: AtomicU64,
+    /// Bytes that the pool holds: what is used, and what it keeps of what was freed.
+    pub reserved: AtomicU64,
+    pub reserved_high: AtomicU64,
+    /// Other devices that may use its memory.
+    pub peers: Mutex<HashSet<usize>>,
     pub reuse: [AtomicI32; 3],
 }
 
 /// A device.
 pub struct Device {
     pub primary: Mutex<(u32, Option<Arc<Context>>)>,
+    /// Flags for the next primary context.
+    pub primary_flags: AtomicU32,
     pub default_pool: usize,
     pub current_pool: AtomicUsize,
 }
@@ -91,12 +133,17 @@ pub struct Driver {
     pub modules: Mutex<HashMap<usize, Arc<Module>>>,
     pub functions: Mutex<HashMap<usize, Arc<Function>>>,
     pub pools: Mutex<HashMap<usize, Arc<MemPool>>>,
-    /// Which pool an allocation came from, and its size.
-    pub pooled: Mutex<HashMap<u64, (Arc<MemPool>, u64)>>,
+    /// Live allocations by address.
+    pub blocks: Mutex<HashMap<u64, Block>>,
+    /// Captures under way by the streams that take part, and their number for a quick look.
+    pub captures: Mutex<HashMap<usize, Arc<Capture>>>,
+    pub captures_active: AtomicUsize,
+    pub graphs: Mutex<HashMap<usize, Arc<Graph>>>,
+    pub execs: Mutex<HashMap<usize, Arc<Exec>>>,
     /// Allocations whose free is queued.
     pub freeing: Mutex<HashSet<u64>>,
-    /// Host ranges made page-locked by `cuMemHostRegister`: start, length.
-    pub registered: Mutex<HashMap<u64, u64>>,
+    /// Host ranges made page-locked by `cuMemHostRegister`: start, length and flags.
+    pub registered: Mutex<HashMap<u64, (u64, u32)>>,
     counters: Option<Mutex<std::fs::File>>,
 }
 
@@ -105,6 +152,58 @@ static DRIVER: OnceLock<Result<Driver, i32>> = OnceLock::new();
 thread_local! {
     /// The stack of current contexts of the thread.
     static CURRENT: RefCell<Vec<Arc<Context>>> = const { RefCell::new(Vec::new()) };
+    /// The thread's own default streams (`CU_STREAM_PER_THREAD`).
+    static OWN: RefCell<OwnStreams> = const { RefCell::new(OwnStreams(Vec::new())) };
+    /// Whether the thread runs a host function, which may not call the driver.
+    static IN_HOST_FUNCTION: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A thread's default streams by context; they end with the thread.
+struct OwnStreams(Vec<(Weak<Context>, Arc<Stream>)>);
+
+impl OwnStreams {
+    fn of(&mut self, d: &Driver, context: &Arc<Context>) -> Arc<Stream> {
+        self.0.retain(|(c, _)| c.strong_count() > 0);
+        if let Some((_, s)) = self.0.iter().find(|(c, _)| c.as_ptr() == Arc::as_ptr(context)) {
+            return s.clone();
+        }
+        let stream = d.new_stream(true, 0);
+        context.streams.lock().insert(stream.id, stream.clone());
+        self.0.push((Arc::downgrade(context), stream.clone()));
+        stream
+    }
+}
+
+impl Drop for OwnStreams {
+    fn drop(&mut self) {
+        for (context, stream) in self.0.drain(..) {
+            retire(context, &stream);
+        }
+    }
+}
+
+/// Lets a stream end when its work is done; until then its context's synchronisation waits for it.
+pub fn retire(context: Weak<Context>, stream: &Arc<Stream>) {
+    let id = stream.id;
+    let gone = move || {
+        if let Some(c) = context.upgrade() {
+            c.streams.lock().remove(&id);
+        }
+    };
+    // One that was never used has no thread yet.
+    if stream.tail() == 0 {
+        gone();
+    } else {
+        stream.push(Box::new(gone));
+    }
+    stream.close();
+}
+
+/// Runs a host function: the calls that it makes to the driver are refused.
+pub fn host_function(f: impl FnOnce()) {
+    IN_HOST_FUNCTION.set(true);
+    f();
+    IN_HOST_FUNCTION.set(false);
 }
 
 pub use crate::checks::warn as say;
@@ -146,7 +245,13 @@ fn start() -> Result<Driver, i32> {
         .map(|d| {
             let id = 0x100 + d as usize * 0x10;
             pools.insert(id, Arc::new(MemPool { device: d, ..MemPool::default() }));
-            Device { primary: Mutex::new((0, None)), default_pool: id, current_pool: AtomicUsize::new(id) }
+            let primary_flags = AtomicU32::new(0);
+            Device {
+                primary: Mutex::new((0, None)),
+                primary_flags,
+                default_pool: id,
+                current_pool: AtomicUsize::new(id),
+            }
         })
         .collect();
     Ok(Driver {
@@ -161,7 +266,11 @@ fn start() -> Result<Driver, i32> {
         modules: Mutex::default(),
         functions: Mutex::default(),
         pools: Mutex::new(pools),
-        pooled: Mutex::default(),
+        blocks: Mutex::default(),
+        captures: Mutex::default(),
+        captures_active: AtomicUsize::new(0),
+        graphs: Mutex::default(),
+        execs: Mutex::default(),
         freeing: Mutex::default(),
         registered: Mutex::default(),
         counters,
@@ -170,6 +279,9 @@ fn start() -> Result<Driver, i32> {
 
 /// The driver, once `cuInit` has been called.
 pub fn driver() -> Res<&'static Driver> {
+    if IN_HOST_FUNCTION.get() {
+        return Err(code::NOT_PERMITTED);
+    }
     match DRIVER.get() {
         Some(Ok(d)) => Ok(d),
         Some(Err(e)) => Err(*e),
@@ -199,16 +311,23 @@ impl Driver {
             null: self.new_stream(true, 0),
             streams: Mutex::default(),
             limits: Mutex::default(),
+            cache: AtomicU32::new(0),
+            peers: Mutex::default(),
+            destroyed: AtomicBool::new(false),
         });
         self.contexts.lock().insert(context.id, context.clone());
         context
     }
 
-    /// The stream of a handle, with its context; the legacy stream for the numbers that stand for it.
+    /// The stream of a handle, with its context; the default streams for the numbers that stand for them.
     pub fn stream(&self, handle: usize) -> Res<StreamOf> {
-        if handle <= 2 {
+        const PER_THREAD: usize = 2;
+        if handle <= PER_THREAD {
             let context = current()?;
-            let stream = context.null.clone();
+            let stream = match handle {
+                PER_THREAD => OWN.with_borrow_mut(|own| own.of(self, &context)),
+                _ => context.null.clone(),
+            };
             return Ok((context, stream));
         }
         let found = self.streams.lock().get(&handle).cloned().ok_or(code::INVALID_HANDLE)?;
@@ -216,8 +335,36 @@ impl Driver {
         Ok(found)
     }
 
-    /// Adds work to a stream, ordered against the legacy stream where the API says so.
+    /// Hands an operation to a stream: to the graph that it captures, or else to its queue; then gives the operation's
+    /// number there.
+    pub fn submit(&self, on: &StreamOf, kind: NodeKind, op: impl Fn() + Send + Sync + 'static) -> Res<Option<u64>> {
+        let (context, stream) = on;
+        if let Some(capture) = self.capturing(stream)? {
+            capture.add(stream.id, kind, Arc::new(op));
+            return Ok(None);
+        }
+        self.legacy_allowed(context, stream)?;
+        Ok(Some(self.enqueue(context, stream, op)))
+    }
+
+    /// Adds work to a stream, ordered against the legacy stream where the API says so. Once the context has failed,
+    /// nothing is done any more.
     pub fn enqueue(&self, context: &Arc<Context>, stream: &Arc<Stream>, work: impl FnOnce() + Send + 'static) -> u64 {
+        let c = context.clone();
+        self.enqueue_always(context, stream, move || {
+            if c.error.load(Ordering::Acquire) == 0 {
+                work();
+            }
+        })
+    }
+
+    /// As [`Driver::enqueue`], but done on a failed context too.
+    pub fn enqueue_always(
+        &self,
+        context: &Arc<Context>,
+        stream: &Arc<Stream>,
+        work: impl FnOnce() + Send + 'static,
+    ) -> u64 {
         if Arc::ptr_eq(stream, &context.null) {
             let others: Vec<_> = context.streams.lock().values().filter(|s| s.blocking).cloned().collect();
             for other in others {
@@ -233,13 +380,7 @@ impl Driver {
                 stream.push(Box::new(move || null.wait(tail)));
             }
         }
-        let context = context.clone();
-        let ticket = stream.push(Box::new(move || {
-            // A device that has failed does nothing more.
-            if context.error.load(Ordering::Acquire) == 0 {
-                work();
-            }
-        }));
+        let ticket = stream.push(Box::new(work));
         if self.config.sync == Order::AtOnce {
             stream.wait(ticket);
         }
@@ -278,11 +419,31 @@ impl Context {
             s.synchronize();
         }
         self.null.synchronize();
+        self.settle();
+    }
+
+    /// What a synchronisation does beside waiting: pools give back what they need not keep.
+    pub fn settle(&self) {
+        let Ok(d) = driver() else { return };
+        for pool in d.pools.lock().values().filter(|p| p.device == self.device) {
+            pool.shrink(pool.threshold.load(Ordering::Acquire));
+        }
     }
 }
 
-/// Gives a context's sticky error.
+impl MemPool {
+    /// Keeps at most `keep` bytes, or what is in use.
+    pub fn shrink(&self, keep: u64) {
+        let used = self.used.load(Ordering::Acquire);
+        self.reserved.fetch_min(used.max(keep), Ordering::AcqRel);
+    }
+}
+
+/// Gives a context's sticky error, or says that the context has ended.
 pub fn check(context: &Context) -> Res {
+    if context.destroyed.load(Ordering::Acquire) {
+        return Err(code::CONTEXT_IS_DESTROYED);
+    }
     match context.error.load(Ordering::Acquire) {
         0 => Ok(()),
         e => Err(e),
@@ -327,6 +488,11 @@ pub fn api(body: impl FnOnce() -> Res) -> i32 {
         Ok(Err(e)) => e,
         Err(_) => code::UNKNOWN,
     }
+}
+
+/// Refuses a null pointer before anything is done that its result would be lost of.
+pub fn writable<T>(out: *mut T) -> Res {
+    if out.is_null() { Err(code::INVALID_VALUE) } else { Ok(()) }
 }
 
 /// Writes a result through a pointer of the caller.
