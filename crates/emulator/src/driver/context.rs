@@ -239,7 +239,7 @@ exports! {
         d.context_not_capturing(&context)?;
         d.safe_in_capture()?;
         context.synchronize();
-        check(&context)
+        surface(&context)
     }
 
     /// `cuCtxGetFlags`

@@ -147,7 +147,7 @@ pub(super) fn copy(on: &StreamOf, dst: u64, src: u64, shape: Shape, wait: bool) 
     match ticket {
         Some(ticket) if wait || to == Place::Pageable => {
             stream.wait(ticket);
-            check(context)
+            surface(context)
         }
         _ => Ok(()),
     }
@@ -240,7 +240,7 @@ pub(super) fn fill(stream: usize, f: Fill, wait: bool) -> Res {
     match ticket {
         Some(ticket) if wait => {
             on.1.wait(ticket);
-            check(&on.0)
+            surface(&on.0)
         }
         _ => Ok(()),
     }

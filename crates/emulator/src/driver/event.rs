@@ -110,7 +110,7 @@ fn elapsed(start: usize, end: usize) -> Res<f32> {
         record.time().ok_or(code::NOT_READY)
     };
     let (from, to) = (time(&a)?, time(&b)?);
-    check(&a.context)?;
+    surface(&a.context)?;
     let seconds = if to >= from { (to - from).as_secs_f64() } else { -(from - to).as_secs_f64() };
     Ok((seconds * 1e3) as f32)
 }
@@ -157,7 +157,7 @@ exports! {
         let e = event(handle)?;
         let record = outside_capture(&e)?;
         driver()?.safe_in_capture()?;
-        check(&e.context)?;
+        surface(&e.context)?;
         match record {
             Some(r) if r.time().is_none() => Err(code::NOT_READY),
             _ => Ok(()),
@@ -173,7 +173,7 @@ exports! {
             r.wait();
         }
         e.context.settle();
-        check(&e.context)
+        surface(&e.context)
     }
 
     /// `cuEventElapsedTime`, in milliseconds.

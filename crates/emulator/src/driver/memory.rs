@@ -78,7 +78,7 @@ fn free_now(at: u64, kinds: &[Kind]) -> Res {
     d.safe_in_capture()?;
     // The real call waits for the device as well.
     context.synchronize();
-    check(&context)?;
+    surface(&context)?;
     let alloc = check_free(d, at)?;
     if !kinds.contains(&alloc.kind) {
         return Err(code::INVALID_VALUE);

@@ -26,8 +26,11 @@ pub struct Context {
     pub id: usize,
     pub device: u32,
     pub flags: AtomicU32,
-    /// The first error of the device; all later calls give it.
+    /// The first error of the device, from which on it does nothing more.
     pub error: AtomicI32,
+    /// Whether a call that waits has told of the error; from then on all calls give it. As on a device, what a launch
+    /// did wrong shows no earlier.
+    pub told: AtomicBool,
     /// The legacy stream.
     pub null: Arc<Stream>,
     /// The other streams by handle.
@@ -308,6 +311,7 @@ impl Driver {
             device,
             flags: AtomicU32::new(flags),
             error: AtomicI32::new(0),
+            told: AtomicBool::new(false),
             null: self.new_stream(true, 0),
             streams: Mutex::default(),
             limits: Mutex::default(),
@@ -439,14 +443,22 @@ impl MemPool {
     }
 }
 
-/// Gives a context's sticky error, or says that the context has ended.
+/// Gives the error that sticks to a context once it has been told, or says that the context has ended.
 pub fn check(context: &Context) -> Res {
     if context.destroyed.load(Ordering::Acquire) {
         return Err(code::CONTEXT_IS_DESTROYED);
     }
+    if context.told.load(Ordering::Acquire) { surface(context) } else { Ok(()) }
+}
+
+/// As [`check`], for calls that have waited: they tell what went wrong meanwhile.
+pub fn surface(context: &Context) -> Res {
     match context.error.load(Ordering::Acquire) {
         0 => Ok(()),
-        e => Err(e),
+        e => {
+            context.told.store(true, Ordering::Release);
+            Err(e)
+        }
     }
 }
 

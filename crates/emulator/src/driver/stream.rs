@@ -69,7 +69,7 @@ exports! {
         d.legacy_allowed(&context, &stream)?;
         stream.synchronize();
         context.settle();
-        check(&context)
+        surface(&context)
     }
 
     /// `cuStreamQuery`
@@ -81,7 +81,7 @@ exports! {
         if !stream.done(stream.tail()) {
             return Err(code::NOT_READY);
         }
-        check(&context)
+        surface(&context)
     }
 
     /// `cuStreamGetPriority`
