@@ -206,7 +206,7 @@ impl RaceShadow {
             Summary::Touched(s) => s,
         };
         let thread = match (s.warp, s.many) {
-            (true, _) => WARP | s.thread / 32,
+            (true, _) => WARP | (s.thread / 32),
             (_, true) => MANY,
             _ => s.thread + 1,
         };

@@ -79,13 +79,21 @@ pub(super) unsafe fn initialised<const K: u8>(
                     // One loop for each size, with nothing else inside.
                     macro_rules! lanes {
                         ($t:ty) => {{
-                            let one =
-                                |l: usize| (at(*a.add(l)) as *const $t).read_unaligned() ^ <$t>::from_ne_bytes([1; _]);
-                            let odd = if m == FULL {
-                                (0..LANES).fold(0, |odd, l| odd | one(l))
+                            let mut odd: $t = 0;
+                            macro_rules! one {
+                                ($l:expr) => {
+                                    odd |= (at(*a.add($l)) as *const $t).read_unaligned() ^ <$t>::from_ne_bytes([1; _])
+                                };
+                            }
+                            if m == FULL {
+                                for l in 0..LANES {
+                                    one!(l);
+                                }
                             } else {
-                                active(m).fold(0, |odd, l| odd | one(l))
-                            };
+                                for l in active(m) {
+                                    one!(l);
+                                }
+                            }
                             odd == 0
                         }};
                     }
