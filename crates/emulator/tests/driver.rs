@@ -3,6 +3,9 @@
 mod common;
 mod driver {
     mod checks;
+    mod counters;
     mod kernels;
+    mod races;
+    mod schedules;
     mod streams;
 }

@@ -185,6 +185,12 @@ pub fn splitmix(state: &mut u64) -> u64 {
     z ^ (z >> 31)
 }
 
+/// A number below `most`, the small ones more often than the large ones, so that short loops are cut as well.
+pub fn uneven(state: &mut u64, most: u32) -> u32 {
+    let r = splitmix(state);
+    (r as u32 % most) >> ((r >> 32) % 6)
+}
+
 impl Block {
     /// Lays out storage for the blocks of a launch.
     pub fn new(launch: &Launch, watch: &Watch, worker: u32) -> Block {
@@ -368,7 +374,7 @@ impl Block {
                 }
                 let mut budget = self.max_warp_budget;
                 if launch.seed != 0 {
-                    budget = 1 + splitmix(&mut self.rng) as u32 % 64;
+                    budget = uneven(&mut self.rng, 64);
                 }
                 let able = warp.groups.iter().any(|g| g.state == State::Run);
                 // SAFETY: the warps were laid out for this program.

@@ -1,5 +1,6 @@
 //! Which instructions a process has executed: `WARPLINE_EMULATOR_COVERAGE` names a file to which each opcode is appended
-//! at its first execution. Every handler is wrapped for that, so it costs nothing when it is off.
+//! at its first execution; `WARPLINE_EMULATOR_COVERAGE_OF`, if set, lists the programs (without the hash that cargo adds
+//! to their names) that do so. Every handler is wrapped for that, so it costs nothing when it is off.
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
@@ -24,10 +25,19 @@ struct Sink {
     known: BTreeSet<String>,
 }
 
+/// Whether this program is one of those that are asked for.
+fn wanted() -> bool {
+    let Ok(list) = std::env::var("WARPLINE_EMULATOR_COVERAGE_OF") else { return true };
+    let exe = std::env::current_exe().unwrap_or_default();
+    let stem = exe.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let name = stem.rsplit_once('-').map_or(&*stem, |(name, _)| name);
+    list.split(',').any(|entry| entry == name || entry == stem)
+}
+
 fn sink() -> Option<&'static Mutex<Sink>> {
     static SINK: OnceLock<Option<Mutex<Sink>>> = OnceLock::new();
     let open = || {
-        let path = std::env::var_os("WARPLINE_EMULATOR_COVERAGE").filter(|p| !p.is_empty())?;
+        let path = std::env::var_os("WARPLINE_EMULATOR_COVERAGE").filter(|p| !p.is_empty() && wanted())?;
         match OpenOptions::new().create(true).append(true).open(&path) {
             Ok(file) => Some(Mutex::new(Sink { file, known: BTreeSet::new() })),
             Err(e) => {

@@ -137,6 +137,9 @@ impl Job {
     fn resident(&self) -> u64 {
         if self.launch.cooperative {
             self.total.div_ceil(self.launch.workers as u64)
+        } else if self.watch.order.is_some() {
+            // All work is on one host thread, and blocks that wait for each other still go on, as on a device.
+            16
         } else if self.launch.seed != 0 {
             2
         } else {

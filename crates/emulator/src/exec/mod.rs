@@ -12,8 +12,6 @@ pub mod ops;
 pub mod pool;
 pub mod race;
 mod shadow;
-mod solo;
-mod survey;
 mod tally;
 pub mod warp;
 pub mod warp_ops;

@@ -1,7 +1,7 @@
 //! A warp: groups of lanes that share a program counter. The group with the lowest counter runs; groups merge where
 //! they meet, so diverged lanes behave as on Volta and later, and converged code pays for one comparison.
 
-use super::block::{Cx, splitmix};
+use super::block::{Cx, splitmix, uneven};
 use super::code::{Ctl, Flow, Inst, LANES, Program};
 use super::ops::Isa;
 use super::race::Meets;
@@ -225,7 +225,7 @@ impl Warp {
     fn schedule(&mut self, fair: bool) -> Option<u32> {
         if let [only] = &self.groups[..] {
             self.current = 0;
-            let stop = if self.rng == 0 { u32::MAX } else { only.pc + 1 + splitmix(&mut self.rng) as u32 % SLICE };
+            let stop = if self.rng == 0 { u32::MAX } else { only.pc + 1 + uneven(&mut self.rng, SLICE) };
             return (only.state == State::Run).then_some(stop);
         }
         let mut i = 0;
@@ -263,8 +263,10 @@ impl Warp {
             .enumerate()
             .filter(|(i, g)| *i != current && g.state == State::Run && g.pc > chosen.pc)
             .map(|(_, g)| g.pc)
-            .min();
+            .min()
+            .unwrap_or(u32::MAX);
+        let pc = chosen.pc;
         self.current = current;
-        Some(stop.unwrap_or(u32::MAX))
+        Some(if self.rng == 0 { stop } else { stop.min(pc + 1 + uneven(&mut self.rng, SLICE)) })
     }
 }

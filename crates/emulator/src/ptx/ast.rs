@@ -224,7 +224,8 @@ pub struct Loc {
     pub file: u32,
     /// Line in that file.
     pub line: u32,
-    /// File and line of the innermost call that it was inlined at; zeros if none.
+    /// File and line of the innermost call that it was inlined at; zeros if none. Canonical PTX does not tell, so
+    /// there it is the last line of the function's own file before it.
     pub at: (u32, u32),
 }
 

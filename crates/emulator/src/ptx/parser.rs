@@ -42,6 +42,8 @@ pub(super) struct Body {
     scope_ids: Vec<u32>,
     next_scope: u32,
     loc: Loc,
+    /// File and last line of the function itself.
+    own: (u32, u32),
     used: Option<u32>,
 }
 
@@ -208,6 +210,7 @@ impl<'a> Parser<'a> {
             scope_ids: vec![0],
             next_scope: 1,
             loc: Loc::default(),
+            own: (0, 0),
             used: None,
         };
         while matches!(self.peek(), Token::Word(".attribute")) {
@@ -402,7 +405,10 @@ impl<'a> Parser<'a> {
     fn body_directive(&mut self, b: &mut Body, w: &str, line: u32) -> Result<()> {
         self.next();
         match w {
-            ".loc" => b.loc = self.loc()?,
+            ".loc" => {
+                let loc = self.loc()?;
+                b.locate(loc);
+            }
             ".pragma" => {
                 if let Token::Str(s) = self.peek() {
                     b.used = used_bytes(s).or(b.used);
@@ -565,6 +571,17 @@ impl<'a> Parser<'a> {
 }
 
 impl Body {
+    /// Notes where the next instructions come from. A function begins in its own file; what comes from another one was
+    /// inlined near the last line of its own.
+    fn locate(&mut self, mut loc: Loc) {
+        if self.own.0 == 0 || self.own.0 == loc.file {
+            self.own = (loc.file, loc.line);
+        } else if loc.at == (0, 0) {
+            loc.at = self.own;
+        }
+        self.loc = loc;
+    }
+
     fn unique_label(&self, w: &str, depth: usize) -> String {
         if depth == 0 { w.to_string() } else { format!("{w}@{}", self.scope_ids[depth]) }
     }
