@@ -2,10 +2,16 @@
 
 mod common;
 mod driver {
+    mod bad_input;
+    mod capture;
     mod checks;
+    mod contexts;
     mod counters;
     mod kernels;
+    mod memory;
+    mod ordering;
     mod races;
+    mod raw;
     mod schedules;
     mod streams;
 }

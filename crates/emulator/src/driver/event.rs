@@ -105,11 +105,10 @@ fn elapsed(start: usize, end: usize) -> Res<f32> {
     if !a.timing || !b.timing || !Arc::ptr_eq(&a.context, &b.context) {
         return Err(code::INVALID_HANDLE);
     }
-    let time = |e: &Event| -> Res<Instant> {
-        let record = outside_capture(e)?.ok_or(code::INVALID_HANDLE)?;
-        record.time().ok_or(code::NOT_READY)
-    };
-    let (from, to) = (time(&a)?, time(&b)?);
+    let recorded = |e: &Event| outside_capture(e)?.ok_or(code::INVALID_HANDLE);
+    let (a_record, b_record) = (recorded(&a)?, recorded(&b)?);
+    let time = |r: &Record| r.time().ok_or(code::NOT_READY);
+    let (from, to): (Instant, Instant) = (time(&a_record)?, time(&b_record)?);
     surface(&a.context)?;
     let seconds = if to >= from { (to - from).as_secs_f64() } else { -(from - to).as_secs_f64() };
     Ok((seconds * 1e3) as f32)
