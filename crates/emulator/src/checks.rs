@@ -96,8 +96,10 @@ pub enum FaultKind {
     BadCall,
     /// Calls nested too deeply.
     StackOverflow,
-    /// A function that calls itself, which the emulator cannot run.
-    Recursion,
+    /// An assertion that failed.
+    Assert,
+    /// The launch ran for longer than `WARPLINE_EMULATOR_TIMEOUT` allows.
+    Timeout,
 }
 
 impl FaultKind {
@@ -114,6 +116,8 @@ impl FaultKind {
             FaultKind::Misaligned => 716,
             FaultKind::BadCall | FaultKind::BadBranch => 718,
             FaultKind::StackOverflow => 714,
+            FaultKind::Timeout => 702,
+            FaultKind::Assert => 710,
             _ => 719,
         }
     }
@@ -194,14 +198,15 @@ impl Fault {
             }
             FaultKind::InactiveSource => format!("shuffle from lane {addr}, which does not take part"),
             FaultKind::ReadOnly => format!("store of {bytes} bytes to read-only memory at {addr:#x}"),
-            FaultKind::Trap => "the kernel trapped (trap, or a failed assertion)".to_string(),
+            FaultKind::Trap => "the kernel trapped".to_string(),
             FaultKind::NotInMask => format!("the lane is not in its own member mask {addr:#010x}"),
             FaultKind::BadBarrier => format!("barrier {addr} with {bytes} threads is not valid"),
             FaultKind::DivergentBarrier => format!("threads of a warp wait for barrier {addr} at different places"),
             FaultKind::Deadlock => "all threads of the block wait for each other".to_string(),
             FaultKind::BadBranch => format!("index {addr} is past the branch table"),
             FaultKind::BadCall => format!("call of {addr:#x}, which is no function"),
-            FaultKind::Recursion => "recursion is not supported by the emulator".to_string(),
+            FaultKind::Assert => "an assertion failed".to_string(),
+            FaultKind::Timeout => "the launch ran for too long (WARPLINE_EMULATOR_TIMEOUT)".to_string(),
             FaultKind::StackOverflow => "calls nested too deeply".to_string(),
         }
     }

@@ -101,15 +101,15 @@ impl Builder {
 }
 
 impl Work {
-    /// Runs all launches on one worker; gives the time within them and the lane-instructions.
-    pub fn run(&self, checks: Checks) -> (Duration, u64) {
+    /// Runs all launches on one worker; gives the time within them, by a clock, and the lane-instructions.
+    pub fn run(&self, checks: Checks, clock: fn() -> Duration) -> (Duration, u64) {
         for (at, len) in &self.cleared {
             // SAFETY: the ranges are allocations of this workload.
             unsafe { (*at as *mut u8).write_bytes(0, *len) };
         }
         let (mut time, mut lanes) = (Duration::ZERO, 0);
         for s in &self.steps {
-            let started = Instant::now();
+            let started = clock();
             let launch = Launch {
                 program: s.program.clone(),
                 arena: self.arena.clone(),
@@ -123,10 +123,10 @@ impl Work {
                 seed: 0,
                 cooperative: false,
                 workers: 1,
-                started,
+                started: Instant::now(),
             };
             let (counters, failure) = run(launch, &self.pool);
-            time += started.elapsed();
+            time += clock() - started;
             lanes += counters.lane_instructions;
             if let Some(f) = failure {
                 panic!("{}: {}", self.name, f.report);

@@ -45,17 +45,15 @@ fn place_variables(
         }
         out.insert(v.name.clone(), (at, v.size));
     }
-    let functions: Vec<_> = module.functions.iter().map(|f| f.name.as_str()).collect();
     for v in vars {
         let (at, size) = out[&v.name];
         for (offset, symbol, add) in v.init.iter().flat_map(|i| &i.addresses) {
             let target = match out.get(symbol) {
                 Some((a, _)) => a.wrapping_add(*add as u64),
-                None if functions.contains(&symbol.as_str()) => {
-                    let why = "addresses of functions in initialisers are not supported by the emulator";
-                    return Err((code::INVALID_PTX, format!("PTX line {}: {why}", v.line)));
-                }
-                None => return Err((code::INVALID_PTX, format!("PTX line {}: unknown name {symbol}", v.line))),
+                None => match lower::function_address(module, symbol) {
+                    Some(at) => at,
+                    None => return Err((code::INVALID_PTX, format!("PTX line {}: unknown name {symbol}", v.line))),
+                },
             };
             if *offset as u64 + 8 <= size {
                 // SAFETY: inside the variable, as just checked.

@@ -1,10 +1,11 @@
 //! Addresses of a warp's access to memory: one survey of the lanes tells their shape and whether all of them lie in a
 //! range that is known to be good. Whatever the survey refuses goes lane by lane, which is where faults are found.
 
-use super::code::{FULL, Inst, LANES, MemSpace, NONE, TAG_LOCAL, TAG_MASK, TAG_PARAM, TAG_SHARED};
+use super::code::{Inst, LANES, MemSpace, NONE, TAG_LOCAL, TAG_MASK, TAG_PARAM, TAG_SHARED};
 use super::race::Touch;
+use super::survey::{Window, refuse};
 use super::warp::Warp;
-use super::{shadow, tally};
+use super::{shadow, survey, tally};
 use crate::checks::FaultKind;
 use crate::mem::Range;
 
@@ -82,165 +83,23 @@ pub(super) unsafe fn resolve<const K: u8, const FAST: bool>(
 #[target_feature(enable = "avx2,fma,bmi1,bmi2,lzcnt,popcnt,f16c")]
 unsafe fn resolve_avx2<const K: u8>(w: &mut Warp, ins: &Inst, m: u32, bytes: u32, a: *mut u64) -> Access {
     // SAFETY: passed on.
-    unsafe { resolve_body::<K>(w, ins, m, bytes, a) }
+    unsafe { resolve_body::<K, true>(w, ins, m, bytes, a) }
 }
 
 #[inline(never)]
 unsafe fn resolve_base<const K: u8>(w: &mut Warp, ins: &Inst, m: u32, bytes: u32, a: *mut u64) -> Access {
     // SAFETY: passed on.
-    unsafe { resolve_body::<K>(w, ins, m, bytes, a) }
+    unsafe { resolve_body::<K, false>(w, ins, m, bytes, a) }
 }
 
-/// A number whose top bit is set when `off` is above `limit` or no multiple of `low + 1`. `limit` is below 2^63.
 #[inline(always)]
-fn refuse(off: u64, limit: u64, low: u64) -> u64 {
-    off | limit.wrapping_sub(off) | 0u64.wrapping_sub(off & low)
-}
-
-/// The same for 32 bits; `limit` is below 2^31.
-#[inline(always)]
-fn refuse32(off: u32, limit: u32, low: u32) -> u32 {
-    off | limit.wrapping_sub(off) | 0u32.wrapping_sub(off & low)
-}
-
-/// A window of memory: offsets up to `limit` in steps of `low + 1` are good, and `host` is where offset 0 lies.
-struct Window {
-    limit: u64,
-    low: u64,
-    host: u64,
-}
-
-/// Surveys 64-bit addresses: `base + add` counts from the start of the window. None if a lane is outside of it.
-#[inline(always)]
-unsafe fn survey(
-    base: *const u64,
-    add: u64,
-    win: &Window,
-    m: u32,
-    bytes: u64,
-    a: *mut u64,
-    each: bool,
-) -> Option<Shape> {
-    const PART: usize = 4;
-    let Window { limit, low, host } = *win;
-    // SAFETY: a slot holds 32 values, and `a` has room for as many.
-    unsafe {
-        if m == FULL {
-            let first = *base;
-            let span = (*base.add(31)).wrapping_sub(first);
-            if !each && (span == 31 * bytes || span == 0) {
-                let step = if span == 0 { 0 } else { bytes };
-                let mut odd = [0u64; PART];
-                for c in 0..LANES / PART {
-                    for k in 0..PART {
-                        let l = c * PART + k;
-                        odd[k] |= *base.add(l) ^ first.wrapping_add(l as u64 * step);
-                    }
-                }
-                if odd[0] | odd[1] | odd[2] | odd[3] == 0 {
-                    let off = first.wrapping_add(add);
-                    if (refuse(off, limit, low) | refuse(off.wrapping_add(span), limit, low)) as i64 >= 0 {
-                        *a = off.wrapping_add(host);
-                        return Some(if span == 0 { Shape::Uniform } else { Shape::Contiguous });
-                    }
-                    return None;
-                }
-            }
-            let mut bad = [0u64; PART];
-            for c in 0..LANES / PART {
-                for k in 0..PART {
-                    let off = (*base.add(c * PART + k)).wrapping_add(add);
-                    bad[k] |= refuse(off, limit, low);
-                    *a.add(c * PART + k) = off.wrapping_add(host);
-                }
-            }
-            return ((bad[0] | bad[1] | bad[2] | bad[3]) as i64 >= 0).then_some(Shape::Scattered);
-        }
-        let mut bad = 0u64;
-        if m.count_ones() <= 8 {
-            for l in active(m) {
-                let off = (*base.add(l)).wrapping_add(add);
-                bad |= refuse(off, limit, low);
-                *a.add(l) = off.wrapping_add(host);
-            }
-        } else {
-            let mut acc = [0u64; PART];
-            for c in 0..LANES / PART {
-                for k in 0..PART {
-                    let l = c * PART + k;
-                    let off = (*base.add(l)).wrapping_add(add);
-                    let on = if m & (1 << l) != 0 { u64::MAX } else { 0 };
-                    acc[k] |= refuse(off, limit, low) & on;
-                    *a.add(l) = off.wrapping_add(host);
-                }
-            }
-            bad = acc[0] | acc[1] | acc[2] | acc[3];
-        }
-        (bad as i64 >= 0).then_some(Shape::Scattered)
-    }
-}
-
-/// The same for 32-bit addresses.
-#[inline(always)]
-unsafe fn survey32(
-    base: *const u32,
-    add: u32,
-    win: &Window,
+unsafe fn resolve_body<const K: u8, const FAST: bool>(
+    w: &mut Warp,
+    ins: &Inst,
     m: u32,
     bytes: u32,
     a: *mut u64,
-    each: bool,
-) -> Option<Shape> {
-    const PART: usize = 8;
-    let (limit, low, host) = (win.limit as u32, win.low as u32, win.host);
-    // SAFETY: as in `survey`.
-    unsafe {
-        if m == FULL {
-            let first = *base;
-            let span = (*base.add(31)).wrapping_sub(first);
-            if !each && (span == 31 * bytes || span == 0) {
-                let step = if span == 0 { 0 } else { bytes };
-                let mut odd = [0u32; PART];
-                for c in 0..LANES / PART {
-                    for k in 0..PART {
-                        let l = c * PART + k;
-                        odd[k] |= *base.add(l) ^ first.wrapping_add(l as u32 * step);
-                    }
-                }
-                if odd.iter().fold(0, |x, y| x | y) == 0 {
-                    let off = first.wrapping_add(add);
-                    if (refuse32(off, limit, low) | refuse32(off.wrapping_add(span), limit, low)) as i32 >= 0 {
-                        *a = host + off as u64;
-                        return Some(if span == 0 { Shape::Uniform } else { Shape::Contiguous });
-                    }
-                    return None;
-                }
-            }
-        }
-        let mut bad = [0u32; PART];
-        if m != FULL && m.count_ones() <= 8 {
-            for l in active(m) {
-                let off = (*base.add(l)).wrapping_add(add);
-                bad[0] |= refuse32(off, limit, low);
-                *a.add(l) = host.wrapping_add(off as u64);
-            }
-        } else {
-            for c in 0..LANES / PART {
-                for k in 0..PART {
-                    let l = c * PART + k;
-                    let off = (*base.add(l)).wrapping_add(add);
-                    let on = if m & (1 << l) != 0 { u32::MAX } else { 0 };
-                    bad[k] |= refuse32(off, limit, low) & on;
-                    *a.add(l) = host.wrapping_add(off as u64);
-                }
-            }
-        }
-        (bad.iter().fold(0, |x, y| x | y) as i32 >= 0).then_some(Shape::Scattered)
-    }
-}
-
-#[inline(always)]
-unsafe fn resolve_body<const K: u8>(w: &mut Warp, ins: &Inst, m: u32, bytes: u32, a: *mut u64) -> Access {
+) -> Access {
     if m == 0 {
         return EMPTY;
     }
@@ -295,9 +154,19 @@ unsafe fn resolve_body<const K: u8>(w: &mut Warp, ins: &Inst, m: u32, bytes: u32
             }
             ok.then_some(if each { Shape::Scattered } else { Shape::Uniform })
         } else if ins.wide {
-            survey(w.regs.add(ins.r[4] as usize) as *const u64, add, &win, m, bytes as u64, a, each)
+            let base = w.regs.add(ins.r[4] as usize) as *const u64;
+            if FAST {
+                survey::wide_fast(base, add, &win, m, bytes as u64, a, each)
+            } else {
+                survey::wide(base, add, &win, m, bytes as u64, a, each)
+            }
         } else if space != MemSpace::Global {
-            survey32(w.regs.add(ins.r[4] as usize) as *const u32, ins.imm as u32, &win, m, bytes, a, each)
+            let base = w.regs.add(ins.r[4] as usize) as *const u32;
+            if FAST {
+                survey::narrow_fast(base, ins.imm as u32, &win, m, bytes, a, each)
+            } else {
+                survey::narrow(base, ins.imm as u32, &win, m, bytes, a, each)
+            }
         } else {
             None
         };
@@ -361,11 +230,12 @@ unsafe fn look<const K: u8>(w: &mut Warp, ins: &Inst, m: u32, bytes: u32, a: *mu
                 }
             }
         }
-        access.space != MemSpace::Shared
-            || K == STORE
-            || ins.strong
-            || (*w.cx).race.is_none()
-            || shadow::races::<K>(w, ins, m, bytes, a, access.shape)
+        if access.space != MemSpace::Shared || K == STORE || ins.strong || cx.race.is_none() {
+            return true;
+        }
+        expand(access.shape, bytes, a);
+        let rest = if K == LOAD { shadow::quick_reads(w, m, bytes, a) } else { m };
+        rest == 0 || shadow::races::<K>(w, ins, rest, bytes, a)
     }
 }
 

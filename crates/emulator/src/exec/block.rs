@@ -102,6 +102,8 @@ pub struct Cx {
     pub block_instructions: u64,
     /// Why the launch fails.
     pub fault: Option<Fault>,
+    /// What the kernel has printed.
+    pub output: Vec<u8>,
     /// Block index.
     pub ctaid: [u32; 3],
     /// Threads of a block.
@@ -232,6 +234,7 @@ impl Block {
             counters: Counters::default(),
             block_instructions: 0,
             fault: None,
+            output: Vec::new(),
             ctaid: [0; 3],
             threads,
             sectors: launch.sectors.as_ref().map(|s| s.each_ref().map(|m| m.base())),
@@ -257,6 +260,7 @@ impl Block {
                 meets: Meets::default(),
                 turns: 0,
                 rng: 0,
+                saved: Vec::new(),
             })
             .collect();
         let mut block = Block {
@@ -344,6 +348,9 @@ impl Block {
             for (axis, slot) in &self.ctaid_slots {
                 put(warp.regs, *slot, |_| ctaid[*axis as usize]);
             }
+            if let Some(slot) = launch.program.frame_pointer {
+                put(warp.regs, slot, |_| 0u64);
+            }
             let left = threads - warp.index * LANES as u32;
             warp.start(if left >= 32 { u32::MAX } else { (1 << left) - 1 });
         }
@@ -394,7 +401,7 @@ impl Block {
                 return BlockTurn::Done;
             }
             if !moved {
-                self.deadlock();
+                self.stuck(FaultKind::Deadlock);
                 return BlockTurn::Fault;
             }
         }
@@ -406,19 +413,24 @@ impl Block {
         cx.counters.busiest_block = cx.counters.busiest_block.max(cx.block_instructions);
     }
 
-    fn deadlock(&mut self) {
+    /// Records that the launch has run for too long.
+    pub fn timeout(&mut self) {
+        self.stuck(FaultKind::Timeout);
+    }
+
+    fn stuck(&mut self, kind: FaultKind) {
         let first = self.warps.iter().find(|w| !w.groups.is_empty());
         let Some(warp) = first else { return };
         let g = &warp.groups[0];
         let thread = warp.index * 32 + g.mask.trailing_zeros();
-        self.cx.record(g.pc, thread, FaultKind::Deadlock, 0, 0);
+        self.cx.record(g.pc, thread, kind, 0, 0);
     }
 
     /// Where the groups of the block wait, for the report of a deadlock.
     pub fn waiting(&self, program: &Program) -> Vec<String> {
         let groups = self.warps.iter().flat_map(|w| w.groups.iter().map(move |g| (w.index, g)));
         groups
-            .take(16)
+            .take(64)
             .map(|(warp, g)| {
                 let what = match g.state {
                     State::Run => "can run".to_string(),

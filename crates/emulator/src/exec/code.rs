@@ -55,8 +55,12 @@ pub enum Ctl {
     BarArrive,
     /// Barrier with a reduction.
     BarRed,
-    /// `trap`, and a failed device assertion.
+    /// `trap`
     Trap,
+    /// `vprintf`, with the parameters of call site `id`.
+    Print,
+    /// `__assertfail`, likewise.
+    Assert,
     /// A hint that another warp may run now.
     Yield,
 }
@@ -170,6 +174,10 @@ pub struct Callee {
     pub params: Vec<(u32, u32)>,
     /// Offsets in local memory of its results, with sizes.
     pub returns: Vec<(u32, u32)>,
+    /// Its slots in the register file, with the bytes of a lane.
+    pub slots: Vec<(u32, u32)>,
+    /// Its predicates: the first, and one past the last.
+    pub preds: (u32, u32),
 }
 
 /// Copies between caller and callee around a call: local-memory offsets of the caller, with sizes.
@@ -224,6 +232,14 @@ pub struct Program {
     pub tables: Vec<Vec<u32>>,
     /// Functions that may be called.
     pub callees: Vec<Callee>,
+    /// Number among them of each function of the module.
+    pub functions: Vec<Option<usize>>,
+    /// In programs that recurse: the slot of the offset in local memory from which a call's variables count.
+    pub frame_pointer: Option<u32>,
+    /// Local memory of one level of recursion.
+    pub level: u32,
+    /// The machine that its handlers are for.
+    pub isa: super::ops::Isa,
     /// Copies around calls, by `Inst::id` of the call.
     pub sites: Vec<CallSite>,
     /// Virtual registers (a stand-in for the count of a real assembler).

@@ -1,11 +1,11 @@
 //! Control operations: branches, calls, exits, and the points where lanes or warps meet.
 
-use super::code::{Ctl, Inst, LANES, Program, TAG_CODE, TAG_MASK};
+use super::code::{Callee, Ctl, Inst, LANES, Program, TAG_CODE, TAG_LOCAL, TAG_MASK};
 use super::warp::{Group, State, Warp};
 use crate::checks::FaultKind;
 
 /// Deepest chain of calls; real devices run out of stack as well.
-const MAX_DEPTH: usize = 64;
+const MAX_DEPTH: usize = 1024;
 
 impl Warp {
     /// Carries out a control operation of the current group for the lanes of `m`. `Ok(true)` ends the turn.
@@ -35,6 +35,11 @@ impl Warp {
                     self.arrive(ins, m)?;
                     self.split(m);
                     self.groups[self.current].pc += 1;
+                }
+                Ctl::Print => self.print(program, ins, m)?,
+                Ctl::Assert => {
+                    self.assertion(program, ins, m);
+                    return Err(());
                 }
                 Ctl::Trap => {
                     self.fault(ins, m.trailing_zeros(), FaultKind::Trap, 0, 0);
@@ -105,6 +110,19 @@ impl Warp {
         }
     }
 
+    /// Where the local variables of the current call count from, for a lane of the current group.
+    unsafe fn frame_base(&self, program: &Program, m: u32) -> u32 {
+        // SAFETY: the frame pointer is a 64-bit slot.
+        program.frame_pointer.map_or(0, |slot| unsafe { self.lanes64(slot)[m.trailing_zeros() as usize] as u32 })
+    }
+
+    unsafe fn set_frame_base(&mut self, program: &Program, m: u32, base: u32) {
+        if let Some(slot) = program.frame_pointer {
+            // SAFETY: as above.
+            unsafe { super::ops::broadcast::<u64>(self, slot, m, base as u64) };
+        }
+    }
+
     unsafe fn ret(&mut self, program: &Program, m: u32) {
         if self.groups[self.current].stack.is_empty() {
             return self.exit(m);
@@ -116,8 +134,15 @@ impl Warp {
         // SAFETY: local memory is laid out for the program.
         unsafe {
             let callee = &program.callees[(site >> 16) as usize];
+            let again = self.groups[self.current].stack.iter().any(|(_, s)| s >> 16 == site >> 16);
+            let below = self.frame_base(program, m);
+            let base = if again { below - program.level } else { below };
             for ((to, size), (from, _)) in program.sites[(site & 0xffff) as usize].results.iter().zip(&callee.returns) {
-                self.copy_local(m, *to, *from, *size, program.local);
+                self.copy_local(m, base + to, below + from, *size, program.local);
+            }
+            if again {
+                self.set_frame_base(program, m, base);
+                self.restore(callee, m);
             }
         }
     }
@@ -135,24 +160,152 @@ impl Warp {
     /// Calls function `target` with all lanes of the current group.
     unsafe fn call(&mut self, program: &Program, ins: &Inst, target: usize) -> Result<(), ()> {
         let (pc, m) = (self.groups[self.current].pc, self.groups[self.current].mask);
-        if self.groups[self.current].stack.len() >= MAX_DEPTH {
-            self.fault(ins, m.trailing_zeros(), FaultKind::StackOverflow, 0, 0);
-            return Err(());
-        }
-        // Registers and parameters of a function exist once, so it cannot be on the stack twice.
-        if self.groups[self.current].stack.iter().any(|(_, site)| site >> 16 == target as u32) {
-            self.fault(ins, m.trailing_zeros(), FaultKind::Recursion, 0, 0);
-            return Err(());
-        }
         let callee = &program.callees[target];
-        for ((from, size), (to, _)) in program.sites[ins.id as usize].args.iter().zip(&callee.params) {
-            // SAFETY: passed on from the caller.
-            unsafe { self.copy_local(m, *to, *from, *size, program.local) };
+        // SAFETY: passed on from the caller.
+        unsafe {
+            // Registers and variables of a function exist once; a call that it makes to itself puts the registers aside
+            // and its variables behind the others.
+            let again = self.groups[self.current].stack.iter().any(|(_, site)| site >> 16 == target as u32);
+            let above = self.frame_base(program, m);
+            let base = if again { above + program.level } else { above };
+            let deep = self.groups[self.current].stack.len() >= MAX_DEPTH;
+            if deep || again && (program.level == 0 || base + program.level > program.local) {
+                self.fault(ins, m.trailing_zeros(), FaultKind::StackOverflow, 0, 0);
+                return Err(());
+            }
+            for ((from, size), (to, _)) in program.sites[ins.id as usize].args.iter().zip(&callee.params) {
+                self.copy_local(m, base + to, above + from, *size, program.local);
+            }
+            if again {
+                self.save(callee, m);
+                self.set_frame_base(program, m, base);
+            }
         }
         let g = &mut self.groups[self.current];
         g.stack.push((pc, ins.id | (target as u32) << 16));
         g.pc = callee.entry;
         Ok(())
+    }
+
+    /// Puts a function's registers aside for the lanes of `m`.
+    unsafe fn save(&mut self, callee: &Callee, m: u32) {
+        self.saved.resize_with(LANES, Vec::new);
+        for lane in super::address::active(m) {
+            // SAFETY: slots and predicates come from the layout.
+            unsafe {
+                for (slot, bytes) in &callee.slots {
+                    let at = self.regs.add(*slot as usize + lane * *bytes as usize);
+                    self.saved[lane].extend_from_slice(std::slice::from_raw_parts(at, *bytes as usize));
+                }
+                for p in callee.preds.0..callee.preds.1 {
+                    let bit = (*self.preds.add(p as usize) >> lane) & 1;
+                    self.saved[lane].push(bit as u8);
+                }
+            }
+        }
+    }
+
+    /// Brings back what [`Warp::save`] put aside last.
+    unsafe fn restore(&mut self, callee: &Callee, m: u32) {
+        let preds = (callee.preds.1 - callee.preds.0) as usize;
+        let size = callee.slots.iter().map(|(_, bytes)| *bytes as usize).sum::<usize>() + preds;
+        for lane in super::address::active(m) {
+            let at = self.saved[lane].len() - size;
+            let bytes = self.saved[lane].split_off(at);
+            let (mut rest, flags) = bytes.split_at(size - preds);
+            // SAFETY: as in `save`.
+            unsafe {
+                for (slot, bytes) in &callee.slots {
+                    let (value, behind) = rest.split_at(*bytes as usize);
+                    let to = self.regs.add(*slot as usize + lane * value.len());
+                    std::ptr::copy_nonoverlapping(value.as_ptr(), to, value.len());
+                    rest = behind;
+                }
+                for (p, bit) in (callee.preds.0..).zip(flags) {
+                    let word = self.preds.add(p as usize);
+                    *word = (*word & !(1 << lane)) | (*bit as u32) << lane;
+                }
+            }
+        }
+    }
+
+    /// Bytes of device or local memory from a generic address of a lane on, up to the end of what holds it.
+    unsafe fn bytes_at(&self, program: &Program, lane: usize, at: u64) -> Option<&[u8]> {
+        // SAFETY: the context and the arena outlive the run, and local memory is laid out for the program; the slice
+        // is read while no other lane of this worker runs.
+        unsafe {
+            if at & TAG_MASK == TAG_LOCAL {
+                let (offset, len) = ((at & !TAG_MASK) as usize, program.local as usize);
+                let start = self.local.add(lane * len);
+                return (offset < len).then(|| std::slice::from_raw_parts(start.add(offset), len - offset));
+            }
+            let alloc = (*(*self.cx).arena).find(at, 1)?;
+            Some(std::slice::from_raw_parts(at as *const u8, (alloc.start + alloc.len - at) as usize))
+        }
+    }
+
+    /// A string of the device.
+    unsafe fn text_at(&self, program: &Program, lane: usize, at: u64) -> Option<Vec<u8>> {
+        // SAFETY: passed on.
+        let bytes = unsafe { self.bytes_at(program, lane, at)? };
+        let end = bytes.iter().position(|b| *b == 0)?;
+        Some(bytes[..end].to_vec())
+    }
+
+    /// A parameter of a call of at most eight bytes.
+    unsafe fn argument(&self, program: &Program, ins: &Inst, lane: usize, k: usize) -> u64 {
+        let (at, size) = program.sites[ins.id as usize].args[k];
+        let mut bytes = [0u8; 8];
+        let size = size.min(8) as usize;
+        // SAFETY: offsets come from the layout of local memory.
+        unsafe {
+            let at = (self.frame_base(program, 1 << lane) + at) as usize;
+            let from = self.local.add(lane * program.local as usize + at);
+            std::ptr::copy_nonoverlapping(from, bytes.as_mut_ptr(), size);
+        }
+        u64::from_le_bytes(bytes)
+    }
+
+    /// `vprintf`: a format and the arguments, both in memory.
+    unsafe fn print(&mut self, program: &Program, ins: &Inst, m: u32) -> Result<(), ()> {
+        self.split(m);
+        for lane in super::address::active(m) {
+            // SAFETY: passed on; the context outlives the run.
+            unsafe {
+                let (pattern, args) = (self.argument(program, ins, lane, 0), self.argument(program, ins, lane, 1));
+                let Some(pattern) = self.text_at(program, lane, pattern) else {
+                    self.fault(ins, lane as u32, FaultKind::Load, pattern, 1);
+                    return Err(());
+                };
+                // Without arguments there is no buffer.
+                let args = self.bytes_at(program, lane, args).unwrap_or(&[]);
+                let mut text = Vec::new();
+                let used = super::output::format(&pattern, args, |at| self.text_at(program, lane, at), &mut text);
+                (*self.cx).output.extend_from_slice(&text);
+                if let Some((at, size)) = program.sites[ins.id as usize].results.first() {
+                    let at = (self.frame_base(program, 1 << lane) + at) as usize;
+                    let to = self.local.add(lane * program.local as usize + at);
+                    std::ptr::copy_nonoverlapping(used.to_le_bytes().as_ptr(), to, (*size).min(4) as usize);
+                }
+            }
+        }
+        self.groups[self.current].pc += 1;
+        Ok(())
+    }
+
+    /// `__assertfail`: message, file, line, function and the size of a character.
+    unsafe fn assertion(&mut self, program: &Program, ins: &Inst, m: u32) {
+        let lane = m.trailing_zeros() as usize;
+        // SAFETY: passed on; the context outlives the run.
+        unsafe {
+            let text = |k| {
+                let at = self.argument(program, ins, lane, k);
+                String::from_utf8_lossy(&self.text_at(program, lane, at).unwrap_or_default()).into_owned()
+            };
+            let line = self.argument(program, ins, lane, 2) as u32;
+            crate::checks::warn(&format!("{}:{line}: {}: assertion `{}` failed", text(1), text(3), text(0)));
+        }
+        self.fault(ins, lane as u32, FaultKind::Assert, 0, 0);
     }
 
     unsafe fn call_indirect(&mut self, program: &Program, ins: &Inst, m: u32) -> Result<(), ()> {
@@ -169,11 +322,12 @@ impl Warp {
             let other = Group { pc: g.pc, mask: m & !same, state: State::Run, stack: g.stack.clone() };
             self.groups.push(other);
         }
-        let index = (wanted & !TAG_MASK) as usize;
-        if wanted & TAG_MASK != TAG_CODE || index >= program.callees.len() {
+        let number = (wanted & !TAG_MASK) as usize;
+        let index = program.functions.get(number).copied().flatten();
+        let Some(index) = index.filter(|_| wanted & TAG_MASK == TAG_CODE) else {
             self.fault(ins, first, FaultKind::BadCall, wanted, 0);
             return Err(());
-        }
+        };
         // SAFETY: passed on from the caller.
         unsafe { self.call(program, ins, index) }
     }

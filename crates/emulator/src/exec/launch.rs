@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -10,7 +10,6 @@ use super::block::{Block, BlockTurn, Watch, splitmix};
 use super::code::Program;
 use super::coverage;
 use super::global_race::GlobalRace;
-use super::ops::Isa;
 use super::pool::{Pool, Shared};
 use crate::checks::{Checks, Fault};
 use crate::counters::Counters;
@@ -61,9 +60,9 @@ pub struct Failure {
 struct Job {
     launch: Launch,
     watch: Watch,
-    isa: Isa,
     next: AtomicU64,
     total: u64,
+    limit: Option<Duration>,
     stop: AtomicBool,
     result: Mutex<(Counters, Option<Failure>)>,
 }
@@ -83,9 +82,9 @@ pub fn run(mut launch: Launch, pool: &Arc<Pool>) -> (Counters, Option<Failure>) 
     let job = Arc::new(Job {
         launch,
         watch,
-        isa: Isa::detect(),
         next: AtomicU64::new(0),
         total,
+        limit: super::watchdog::limit(),
         stop: AtomicBool::new(false),
         result: Mutex::default(),
     });
@@ -164,14 +163,22 @@ impl Shared for Job {
             if running.is_empty() || self.stop.load(Ordering::Relaxed) {
                 break;
             }
+            if let Some(limit) = self.limit
+                && self.launch.started.elapsed() > limit
+            {
+                running[0].timeout();
+                failure = running[0].cx.fault.clone().map(|f| self.report(f, &running));
+                self.stop.store(true, Ordering::Relaxed);
+                break;
+            }
             let rounds = if running.len() == 1 { 64 } else { 4 };
             let mut i = 0;
             while i < running.len() {
-                match running[i].run(&self.launch, self.isa, rounds) {
+                match running[i].run(&self.launch, self.launch.program.isa, rounds) {
                     BlockTurn::More => i += 1,
                     BlockTurn::Done => spare.push(running.swap_remove(i)),
                     BlockTurn::Fault => {
-                        failure = running[i].cx.fault.clone().map(|f| self.report(f, &running[i]));
+                        failure = running[i].cx.fault.clone().map(|f| self.report(f, &running[i..=i]));
                         self.stop.store(true, Ordering::Relaxed);
                         break;
                     }
@@ -181,6 +188,7 @@ impl Shared for Job {
         let mut result = self.result.lock();
         for block in running.iter().chain(&spare) {
             result.0.add(&block.cx.counters);
+            super::output::emit(&block.cx.output);
         }
         if let Some(f) = failure {
             result.1.get_or_insert(f);
@@ -189,7 +197,7 @@ impl Shared for Job {
 }
 
 impl Job {
-    fn report(&self, fault: Fault, block: &Block) -> Failure {
+    fn report(&self, fault: Fault, blocks: &[Block]) -> Failure {
         use crate::checks::FaultKind;
         let p = &self.launch.program;
         let [x, y, _] = self.launch.block;
@@ -207,10 +215,15 @@ impl Job {
             t / x % y,
             t / x / y,
         );
-        if matches!(fault.kind, FaultKind::Deadlock | FaultKind::DivergentBarrier) {
-            for line in block.waiting(p) {
-                report.push_str("\n    ");
-                report.push_str(&line);
+        if matches!(fault.kind, FaultKind::Deadlock | FaultKind::DivergentBarrier | FaultKind::Timeout) {
+            for block in blocks.iter().take(16) {
+                if blocks.len() > 1 {
+                    report.push_str(&format!("\n    block {:?}:", block.cx.ctaid));
+                }
+                for line in block.waiting(p) {
+                    report.push_str("\n    ");
+                    report.push_str(&line);
+                }
             }
         }
         Failure { fault, report }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
 
 use super::address::{ATOMIC, Addresses, LOAD, STORE, Shape, active, expand, resolve};
 use super::code::{FULL, Flow, Handler, Inst, LANES, MemSpace, NONE};
-use super::ops::{Body, Isa, Lane, select, write};
+use super::ops::{Body, Isa, Lane, broadcast, select};
 use super::race::{Touch, Who};
 use super::shadow::between_blocks;
 use super::warp::Warp;
@@ -53,7 +53,7 @@ impl<M: Widen<D>, D: Lane, const V: usize> Body for Load<M, D, V> {
                     for v in 0..V {
                         if i.r[v] != NONE {
                             let value = p.add(v).read_volatile().widen();
-                            write::<D>(w, i.r[v], m, |_, _| [value; 8]);
+                            broadcast::<D>(w, i.r[v], m, value);
                         }
                     }
                 }
@@ -94,7 +94,7 @@ impl<M: Widen<D>, D: Lane, const V: usize> Body for LoadParam<M, D, V> {
             for v in 0..V {
                 if i.r[v] != NONE {
                     let value = p.add(v).read_unaligned().widen();
-                    write::<D>(w, i.r[v], m, |_, _| [value; 8]);
+                    broadcast::<D>(w, i.r[v], m, value);
                 }
             }
         }
@@ -139,7 +139,16 @@ impl<S: Narrow<M>, M: Lane + PartialEq, const V: usize> Body for Store<S, M, V> 
                 && !matches!(access.shape, Shape::Empty | Shape::Fault)
             {
                 expand(access.shape, bytes, a);
-                return racing_store::<S, M, V>(w, i, m, &*(a as *const Addresses));
+                let cx = &mut *w.cx;
+                let rest = match &mut cx.race {
+                    Some(race) if access.space == MemSpace::Shared => {
+                        race.quick::<true>((w.index, &w.meets), m, bytes, a, cx.shared as u64)
+                    }
+                    _ => m,
+                };
+                if rest != 0 {
+                    return racing_store::<S, M, V>(w, i, m, rest, &*(a as *const Addresses));
+                }
             }
             match access.shape {
                 Shape::Empty => {}
@@ -181,12 +190,14 @@ impl<S: Narrow<M>, M: Lane + PartialEq, const V: usize> Body for Store<S, M, V> 
     }
 }
 
-/// A store under the race check: lane by lane, since a value that is there already races with no other store of it.
+/// A store under the race checks. Lanes of `rest` are looked at one by one, since a value that is there already races
+/// with no other store of it; the others are known to be alone.
 #[inline(never)]
 unsafe fn racing_store<S: Narrow<M>, M: Lane + PartialEq, const V: usize>(
     w: &mut Warp,
     i: &Inst,
     m: u32,
+    rest: u32,
     a: &Addresses,
 ) -> Flow {
     // SAFETY: `resolve` gave checked host addresses for the lanes of `m`; registers are laid out for the program.
@@ -194,21 +205,26 @@ unsafe fn racing_store<S: Narrow<M>, M: Lane + PartialEq, const V: usize>(
         let cx = &mut *w.cx;
         let regs = w.regs;
         let (base, len) = (cx.shared as u64, cx.shared_len as u64);
-        for l in active(m) {
+        let value = |l: usize, v: usize| (*(regs.add(i.r[v] as usize) as *const S).add(l)).narrow();
+        for l in active(m & !rest) {
+            (0..V).for_each(|v| (a[l] as *mut M).add(v).write_volatile(value(l, v)));
+        }
+        for l in active(rest) {
             let to = a[l] as *mut M;
-            let value = |v: usize| (*(regs.add(i.r[v] as usize) as *const S).add(l)).narrow();
+            let value = |v: usize| value(l, v);
             let offset = a[l].wrapping_sub(base);
+            let bytes = (size_of::<M>() * V) as u32;
             let same = (0..V).all(|v| to.add(v).read_volatile() == value(v));
             let how = if same { Touch::SameValue } else { Touch::Write };
             if cx.arena_range.lo <= a[l] && a[l] < cx.arena_range.hi {
-                if !between_blocks(w, i, l, how, (size_of::<M>() * V) as u32, a[l]) {
+                if !between_blocks(w, i, l, how, bytes, a[l]) {
                     return Flow::Fault;
                 }
             } else if offset < len
                 && let Some(race) = &mut cx.race
             {
                 let who = Who::new(w.index, l as u32, &w.meets);
-                if let Some((at, other)) = race.touch(offset as u32, (size_of::<M>() * V) as u32, how, who) {
+                if let Some((at, other)) = race.touch(offset as u32, bytes, how, who) {
                     return w.fault(i, l as u32, FaultKind::Race, at as u64, other);
                 }
             }

@@ -5,9 +5,10 @@ use super::code::{Flow, Handler, Inst, LANES};
 use super::warp::Warp;
 
 /// Which copy of the handlers to use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Isa {
     /// What the target offers at least.
+    #[default]
     Base,
     /// AVX2 with FMA and the bit-manipulation sets.
     #[cfg(target_arch = "x86_64")]
@@ -15,10 +16,11 @@ pub enum Isa {
 }
 
 impl Isa {
-    /// The best copy for this machine.
+    /// The best copy for this machine, unless `WARPLINE_EMULATOR_ISA` is `base`.
     pub fn detect() -> Isa {
         #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx2")
+        if std::env::var_os("WARPLINE_EMULATOR_ISA").is_none_or(|v| v != "base")
+            && std::arch::is_x86_feature_detected!("avx2")
             && std::arch::is_x86_feature_detected!("fma")
             && std::arch::is_x86_feature_detected!("bmi1")
             && std::arch::is_x86_feature_detected!("bmi2")
@@ -85,31 +87,44 @@ const CHUNK: usize = 8;
 
 #[inline(always)]
 fn bit(m: u32, l: usize) -> bool {
-    (m >> l) & 1 != 0
+    m & (1 << l) != 0
 }
 
-/// Writes `f(lane)` to the slot `d` for the lanes of `m`.
-#[inline(always)]
-pub(super) unsafe fn write<D: Lane>(w: &mut Warp, d: u32, m: u32, chunk: impl Fn(*mut u8, usize) -> [D; CHUNK]) {
-    let regs = w.regs;
-    // SAFETY: slots hold 32 lanes of their type; the layout came from the lowering.
-    unsafe {
-        let out = regs.add(d as usize) as *mut [D; CHUNK];
+/// Writes the value of an expression, of eight lanes at a time, to a slot for the lanes of a mask. A macro, since a closure
+/// would be compiled without the features of the function that it is in.
+macro_rules! write_lanes {
+    ($t:ty, $w:expr, $slot:expr, $m:expr, |$regs:ident, $c:ident| $value:expr) => {{
+        let ($regs, m) = ($w.regs, $m);
+        let out = $regs.add($slot as usize) as *mut [$t; CHUNK];
         if m == u32::MAX {
-            for c in 0..4 {
-                *out.add(c) = chunk(regs, c);
+            for $c in 0..LANES / CHUNK {
+                *out.add($c) = $value;
             }
         } else {
-            for c in 0..4 {
-                let new = chunk(regs, c);
-                let mut old = *out.add(c);
+            for $c in 0..LANES / CHUNK {
+                let new: [$t; CHUNK] = $value;
+                let mut old = *out.add($c);
                 for l in 0..CHUNK {
-                    old[l] = if bit(m, c * CHUNK + l) { new[l] } else { old[l] };
+                    old[l] = if bit(m, $c * CHUNK + l) { new[l] } else { old[l] };
                 }
-                *out.add(c) = old;
+                *out.add($c) = old;
             }
         }
-    }
+    }};
+}
+
+/// Writes one value to the slot `d` for the lanes of `m`.
+#[inline(always)]
+pub(super) unsafe fn broadcast<D: Lane>(w: &mut Warp, d: u32, m: u32, value: D) {
+    // SAFETY: slots hold 32 lanes of their type; the layout came from the lowering.
+    unsafe { write_lanes!(D, w, d, m, |regs, c| [value; CHUNK]) }
+}
+
+/// Writes a value a lane to the slot `d` for the lanes of `m`.
+#[inline(always)]
+pub(super) unsafe fn write_all<D: Lane>(w: &mut Warp, d: u32, m: u32, values: &[D; LANES]) {
+    // SAFETY: as above.
+    unsafe { write_lanes!(D, w, d, m, |regs, c| *(values.as_ptr() as *const [D; CHUNK]).add(c)) }
 }
 
 #[inline(always)]
@@ -136,7 +151,7 @@ macro_rules! lane_wise {
                         }
                         return Flow::Next;
                     }
-                    write::<D>(w, r[0], m, |regs, c| {
+                    write_lanes!(D, w, r[0], m, |regs, c| {
                         $(let $arg = read::<$arg>(regs, r[$slot], c);)+
                         let mut out = [D::default(); CHUNK];
                         for l in 0..CHUNK {
@@ -232,7 +247,7 @@ impl<T: Lane> Body for Selp<T> {
         // SAFETY: as for the lane-wise bodies.
         unsafe {
             let (p, r) = (pred(w, i.r[3]), i.r);
-            write::<T>(w, r[0], m, |regs, c| {
+            write_lanes!(T, w, r[0], m, |regs, c| {
                 let (a, b) = (read::<T>(regs, r[1], c), read::<T>(regs, r[2], c));
                 let mut out = [T::default(); CHUNK];
                 for l in 0..CHUNK {

@@ -1,6 +1,8 @@
 //! Races in shared memory: two threads, at least one writing, the same bytes, and nothing in between that orders
 //! them. Each word remembers its last writer and reader; a barrier of the block or a meeting point of the warp orders.
 
+use super::solo::{Solo, Summary, note_lanes};
+
 /// A reader or writer of a word.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Mark {
@@ -113,13 +115,15 @@ impl Who<'_> {
 /// Shadow of a block's shared memory.
 pub struct RaceShadow {
     words: Vec<Word>,
+    solos: Vec<Solo>,
     epoch: u32,
 }
 
 impl RaceShadow {
     /// A shadow for `len` bytes.
     pub fn new(len: u32) -> RaceShadow {
-        RaceShadow { words: vec![Word::default(); len.div_ceil(4) as usize], epoch: 1 }
+        let words = len.div_ceil(4) as usize;
+        RaceShadow { words: vec![Word::default(); words], solos: vec![Solo::default(); words], epoch: 1 }
     }
 
     /// A new block begins.
@@ -127,6 +131,7 @@ impl RaceShadow {
         // Old marks carry an older epoch, so they need no clearing until the counter wraps.
         if self.epoch > u32::MAX - 1024 {
             self.words.fill(Word::default());
+            self.solos.fill(Solo::default());
             self.epoch = 0;
         }
         self.epoch += 1;
@@ -173,7 +178,46 @@ impl RaceShadow {
         None
     }
 
+    /// Notes plain accesses of `len` bytes by the lanes of `m` of a warp where that is simple; gives the other lanes.
+    ///
+    /// # Safety
+    /// The addresses less `base` are aligned offsets of the shared memory that this is the shadow of.
+    #[inline(always)]
+    pub(super) unsafe fn quick<const WRITE: bool>(
+        &mut self,
+        (warp, meets): (u32, &Meets),
+        m: u32,
+        len: u32,
+        a: *const u64,
+        base: u64,
+    ) -> u32 {
+        if meets.partial.is_some() {
+            return m;
+        }
+        let stamp = self.epoch as u64 | (meets.epoch as u64) << 32;
+        // SAFETY: passed on; there is a summary for each word.
+        unsafe { note_lanes::<WRITE>(self.solos.as_mut_ptr(), stamp, warp, m, len, a, base) }
+    }
+
+    /// Turns the summary of a word into marks.
+    fn mark(&mut self, index: usize) {
+        let s = match self.solos[index].give_up(self.epoch) {
+            Summary::Marked | Summary::Untouched => return,
+            Summary::Touched(s) => s,
+        };
+        let thread = match (s.warp, s.many) {
+            (true, _) => WARP | (s.thread / 32),
+            (_, true) => MANY,
+            _ => s.thread + 1,
+        };
+        let (block_epoch, warp_epoch, lanes) = (self.epoch, s.warp_epoch, s.lanes);
+        let mark = |bytes| Mark { thread, block_epoch, warp_epoch, lanes, partial: 0, bytes, atomic: false };
+        let or_none = |bytes: u8| if bytes == 0 { Mark::default() } else { mark(bytes) };
+        self.words[index] = Word { writer: or_none(s.bytes.1), reader: or_none(s.bytes.0) };
+    }
+
     fn touch_word(&mut self, index: usize, bytes: u8, how: Touch, who: Who) -> Option<u32> {
+        self.mark(index);
         let Word { writer, reader } = self.words[index];
         let atomic = how == Touch::Atomic;
         let other = |m: &Mark| if m.thread == MANY || m.thread & WARP != 0 { u32::MAX } else { m.thread - 1 };

@@ -1,7 +1,7 @@
 //! What the shadows say of an access: whether something wrote what it reads, and whether it races.
 
 use super::address::{ATOMIC, Access, Addresses, LOAD, Shape, active, expand};
-use super::code::{Inst, MemSpace};
+use super::code::{FULL, Inst, LANES, MemSpace};
 use super::global_race;
 use super::race::{Touch, Who};
 use super::warp::Warp;
@@ -80,8 +80,19 @@ pub(super) unsafe fn initialised<const K: u8>(
                     macro_rules! lanes {
                         ($t:ty) => {{
                             let mut odd: $t = 0;
-                            for l in active(m) {
-                                odd |= (at(*a.add(l)) as *const $t).read_unaligned() ^ <$t>::from_ne_bytes([1; _]);
+                            macro_rules! one {
+                                ($l:expr) => {
+                                    odd |= (at(*a.add($l)) as *const $t).read_unaligned() ^ <$t>::from_ne_bytes([1; _])
+                                };
+                            }
+                            if m == FULL {
+                                for l in 0..LANES {
+                                    one!(l);
+                                }
+                            } else {
+                                for l in active(m) {
+                                    one!(l);
+                                }
                             }
                             odd == 0
                         }};
@@ -113,11 +124,16 @@ pub(super) unsafe fn initialised<const K: u8>(
                 Shape::Uniform => at(*a).write_bytes(1, size),
                 _ => {
                     macro_rules! lanes {
-                        ($t:ty) => {
-                            for l in active(m) {
+                        ($t:ty) => {{
+                            let one = |l: usize| {
                                 (at(*a.add(l)) as *mut $t).write_unaligned(<$t>::from_ne_bytes([1; _]));
+                            };
+                            if m == FULL {
+                                (0..LANES).for_each(one);
+                            } else {
+                                active(m).for_each(one);
                             }
-                        };
+                        }};
                     }
                     match size {
                         1 => lanes!(u8),
@@ -133,29 +149,44 @@ pub(super) unsafe fn initialised<const K: u8>(
     }
 }
 
-/// Notes reads and atomics of shared memory for the race check.
+/// Notes reads of shared memory for the race check where that is simple; gives the other lanes.
 ///
 /// # Safety
-/// As [`initialised`].
-#[inline(never)]
-pub(super) unsafe fn races<const K: u8>(
-    w: &mut Warp,
-    ins: &Inst,
-    m: u32,
-    bytes: u32,
-    a: *mut u64,
-    shape: Shape,
-) -> bool {
+/// As [`initialised`]; the addresses of all lanes are written down.
+#[inline(always)]
+pub(super) unsafe fn quick_reads(w: &mut Warp, m: u32, bytes: u32, a: *const u64) -> u32 {
     // SAFETY: passed on.
     unsafe {
-        expand(shape, bytes, a);
+        let cx = &mut *w.cx;
+        let base = cx.shared as u64;
+        let Some(race) = &mut cx.race else { return 0 };
+        let warp = (w.index, &w.meets);
+        // One loop for each size.
+        match bytes {
+            1 => race.quick::<false>(warp, m, 1, a, base),
+            2 => race.quick::<false>(warp, m, 2, a, base),
+            4 => race.quick::<false>(warp, m, 4, a, base),
+            _ => race.quick::<false>(warp, m, bytes, a, base),
+        }
+    }
+}
+
+/// Notes reads and atomics of shared memory for the race check, lane by lane.
+///
+/// # Safety
+/// As [`quick_reads`].
+#[inline(never)]
+pub(super) unsafe fn races<const K: u8>(w: &mut Warp, ins: &Inst, m: u32, bytes: u32, a: *const u64) -> bool {
+    // SAFETY: passed on.
+    unsafe {
         let cx = &mut *w.cx;
         let base = cx.shared as u64;
         let Some(race) = &mut cx.race else { return true };
         let how = if K == LOAD { Touch::Read } else { Touch::Atomic };
         for l in active(m) {
             let who = Who::new(w.index, l as u32, &w.meets);
-            if let Some((at, other)) = race.touch((*a.add(l) - base) as u32, bytes, how, who) {
+            let offset = (*a.add(l) - base) as u32;
+            if let Some((at, other)) = race.touch(offset, bytes, how, who) {
                 w.fault(ins, l as u32, FaultKind::Race, at as u64, other);
                 return false;
             }

@@ -68,6 +68,8 @@ pub struct Warp {
     pub turns: u32,
     /// State of the schedule's generator; 0 in plain order.
     pub rng: u64,
+    /// For each lane, registers of calls that a function made to itself.
+    pub saved: Vec<Vec<u8>>,
 }
 
 /// Under a seed a turn may end after up to this many instructions without a branch.
@@ -112,6 +114,7 @@ impl Warp {
         self.groups.push(Group { pc: 0, mask, state: State::Run, stack: Vec::new() });
         self.current = 0;
         self.meets.reset();
+        self.saved.iter_mut().for_each(Vec::clear);
         self.turns = 0;
     }
 
@@ -187,6 +190,12 @@ impl Warp {
                             }
                             Err(()) => break Turn::Fault,
                         }
+                        // Loops by branch tables and calls are slow enough to be counted by the instruction.
+                        if budget == 0 {
+                            self.turns += 1;
+                            break Turn::Yield;
+                        }
+                        budget -= 1;
                         match self.schedule(fair) {
                             Some(s) => stop = s,
                             None => break self.idle(),

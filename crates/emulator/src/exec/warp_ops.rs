@@ -3,23 +3,25 @@
 
 use super::code::{FULL, Flow, Handler, Inst, LANES, NONE};
 use super::control::lane_mask;
-use super::ops::{Body, Isa, Lane, pred, select, set_pred, write};
+use super::ops::{Body, Isa, Lane, broadcast, pred, select, set_pred, write_all};
 use super::warp::Warp;
 use crate::checks::FaultKind;
 
 /// Writes the same value to the slot of all lanes of `m`.
+#[inline(always)]
 unsafe fn put<T: Lane>(w: &mut Warp, slot: u32, m: u32, value: T) {
     if slot != NONE {
         // SAFETY: the slot holds 32 lanes of this type, as the lowering laid out.
-        unsafe { write::<T>(w, slot, m, |_, _| [value; 8]) };
+        unsafe { broadcast::<T>(w, slot, m, value) };
     }
 }
 
 /// Writes one value a lane.
+#[inline(always)]
 unsafe fn put_all<T: Lane>(w: &mut Warp, slot: u32, m: u32, values: &[T; LANES]) {
     if slot != NONE {
         // SAFETY: as above.
-        unsafe { write::<T>(w, slot, m, |_, c| std::array::from_fn(|l| values[c * 8 + l])) };
+        unsafe { write_all::<T>(w, slot, m, values) };
     }
 }
 

@@ -77,6 +77,7 @@ impl Lower<'_> {
             | "isspacep" | "discard" | "applypriority" => self.memory(c),
             "bra" | "brx" | "call" | "ret" | "exit" | "trap" | "brkpt" | "bar" | "barrier" | "shfl" | "vote"
             | "match" | "activemask" | "redux" | "nanosleep" | "pmevent" => self.control(c, f),
+            "cp" => self.copy_async(c),
             "cvt" => self.convert(c),
             "mov" => self.mov(c),
             _ => {

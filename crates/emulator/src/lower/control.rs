@@ -98,8 +98,14 @@ impl Lower<'_> {
                 let known = self.module.functions.iter().find(|g| g.name == *name);
                 match known {
                     Some(g) if g.defined => {}
-                    _ if name == "__assertfail" => {
-                        self.push(&c.inst.op, c.inst.guard, ops::control(), |i| i.ctl = Ctl::Trap);
+                    // The library of the device: these two have no body in PTX.
+                    _ if name == "__assertfail" || name == "vprintf" => {
+                        let (ctl, args) = if name == "vprintf" { (Ctl::Print, 2) } else { (Ctl::Assert, 5) };
+                        if site.args.len() != args {
+                            return Err(format!("function {name} has {args} parameters"));
+                        }
+                        self.program.sites.push(site);
+                        self.push(&c.inst.op, c.inst.guard, ops::control(), |i| (i.ctl, i.id) = (ctl, id));
                         return Ok(());
                     }
                     _ => return Err(format!("function {name} is not supported")),

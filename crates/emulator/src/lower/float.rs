@@ -86,6 +86,16 @@ fn max64(a: f64, b: f64) -> f64 {
     if a.is_nan() || b > a || (a == b && b.is_sign_positive()) { b } else { a }
 }
 
+fn sat_half(v: u16) -> u16 {
+    let x = h(v);
+    if x > 0.0 { if x < 1.0 { v } else { 0x3c00 } } else { 0 }
+}
+
+fn relu_half(v: u16) -> u16 {
+    let x = h(v);
+    if x > 0.0 || x.is_nan() { v } else { 0 }
+}
+
 /// A comparison of f16 values.
 #[allow(clippy::double_comparisons, clippy::neg_cmp_op_on_partial_ord, clippy::nonminimal_bool)]
 pub(super) fn compare_half(c: &Case, isa: Isa, cmp: &str) -> Result<Handler, Problem> {
@@ -279,9 +289,77 @@ impl Lower<'_> {
         self.lanewise(c, handler, W64, &vec![W64; operands(c.name)][..])
     }
 
+    /// `.sat` limits to [0, 1] and makes zero of a NaN; `.relu` limits to what is not negative.
+    fn limited_half(&mut self, c: &Case, ty: Type) -> Result<(), Problem> {
+        let isa = self.isa;
+        macro_rules! forms {
+            ($limit:path) => {
+                match (c.name, ty) {
+                    ("add", Type::F(16)) => bin(isa, |a: u16, b: u16| $limit(to_h(h(a) + h(b)))),
+                    ("sub", Type::F(16)) => bin(isa, |a: u16, b: u16| $limit(to_h(h(a) - h(b)))),
+                    ("mul", Type::F(16)) => bin(isa, |a: u16, b: u16| $limit(to_h(h(a) * h(b)))),
+                    ("fma", Type::F(16)) => tern(isa, |a: u16, b: u16, x: u16| $limit(h_fma(a, b, x))),
+                    ("add", _) => bin(isa, |a: u32, b: u32| pair(a, b, |x, y| $limit(to_h(h(x) + h(y))))),
+                    ("sub", _) => bin(isa, |a: u32, b: u32| pair(a, b, |x, y| $limit(to_h(h(x) - h(y))))),
+                    ("mul", _) => bin(isa, |a: u32, b: u32| pair(a, b, |x, y| $limit(to_h(h(x) * h(y))))),
+                    ("fma", _) => tern(isa, |a: u32, b: u32, x: u32| {
+                        $limit(h_fma(a as u16, b as u16, x as u16)) as u32
+                            | ($limit(h_fma((a >> 16) as u16, (b >> 16) as u16, (x >> 16) as u16)) as u32) << 16
+                    }),
+                    _ => return c.unsupported(),
+                }
+            };
+        }
+        let handler = match (c.has("sat"), c.name) {
+            (true, _) if !c.has("relu") => forms!(sat_half),
+            (false, "fma") => forms!(relu_half),
+            _ => return c.unsupported(),
+        };
+        let class = if ty == Type::F(16) { W16 } else { W32 };
+        self.lanewise(c, handler, class, &vec![class; operands(c.name)][..])
+    }
+
+    /// `set` of pairs of f16: 1.0 or 0.0 in each half.
+    pub(super) fn set_halves(&mut self, c: &Case, cmp: &str) -> Result<(), Problem> {
+        let isa = self.isa;
+        macro_rules! forms {
+            ($($name:literal => |$a:ident, $b:ident| $e:expr;)*) => {
+                match cmp {
+                    $($name => bin(isa, |a: u32, b: u32| {
+                        pair(a, b, |x, y| {
+                            let ($a, $b) = (h(x), h(y));
+                            if $e { 0x3c00 } else { 0 }
+                        })
+                    }),)*
+                    _ => return c.unsupported(),
+                }
+            };
+        }
+        let handler = forms! {
+            "eq" => |a, b| a == b;
+            "ne" => |a, b| !a.is_nan() && !b.is_nan() && a != b;
+            "lt" => |a, b| a < b;
+            "le" => |a, b| a <= b;
+            "gt" => |a, b| a > b;
+            "ge" => |a, b| a >= b;
+            "equ" => |a, b| a.is_nan() || b.is_nan() || a == b;
+            "neu" => |a, b| a != b;
+            "ltu" => |a, b| a.is_nan() || b.is_nan() || a < b;
+            "leu" => |a, b| a.is_nan() || b.is_nan() || a <= b;
+            "gtu" => |a, b| a.is_nan() || b.is_nan() || a > b;
+            "geu" => |a, b| a.is_nan() || b.is_nan() || a >= b;
+            "num" => |a, b| !a.is_nan() && !b.is_nan();
+            "nan" => |a, b| a.is_nan() || b.is_nan();
+        };
+        self.lanewise(c, handler, W32, &[W32, W32])
+    }
+
     fn half(&mut self, c: &Case, ty: Type) -> Result<(), Problem> {
         let isa = self.isa;
-        c.only(&["rn", "NaN"])?;
+        c.only(&["rn", "NaN", "sat", "relu"])?;
+        if c.has("sat") || c.has("relu") {
+            return self.limited_half(c, ty);
+        }
         if c.has("NaN") && !matches!(c.name, "min" | "max") {
             return c.unsupported();
         }

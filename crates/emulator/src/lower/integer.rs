@@ -359,6 +359,10 @@ impl Lower<'_> {
         let (isa, ty) = (self.isa, c.ty()?);
         let w = class(c, ty)?;
         let cmp = *c.mods.first().ok_or("no comparison")?;
+        if c.name == "set" && c.types[..] == [Type::F16x2, Type::F16x2] {
+            c.only(&[cmp])?;
+            return self.set_halves(c, cmp);
+        }
         let h = comparison(c, isa, cmp, ty)?;
         let mode = c.mods.get(1).copied();
         let mode = match mode {

@@ -79,7 +79,7 @@ impl Lower<'_> {
     }
 
     /// Fills in the address operand: register or symbol, offset, width and space.
-    fn address(&mut self, i: &mut Inst, arg: &Operand, space: MemSpace) -> Result<(), Problem> {
+    pub(super) fn address(&mut self, i: &mut Inst, arg: &Operand, space: MemSpace) -> Result<(), Problem> {
         let Operand::Addr(base, offset) = arg else { return Err("expected an address".into()) };
         i.imm = *offset;
         i.space = space;
@@ -106,7 +106,7 @@ impl Lower<'_> {
                 if dynamic {
                     i.r[4] = self.symbol_slot(s, 0, W64)?;
                 } else {
-                    i.r[4] = NONE;
+                    i.r[4] = if i.space == MemSpace::Local { self.frame_pointer.unwrap_or(NONE) } else { NONE };
                     i.imm = offset.wrapping_add(at as i64);
                 }
             }
@@ -114,7 +114,7 @@ impl Lower<'_> {
         Ok(())
     }
 
-    fn blank(&mut self) -> Inst {
+    pub(super) fn blank(&mut self) -> Inst {
         Inst {
             f: nop(),
             g: nop(),
@@ -130,7 +130,7 @@ impl Lower<'_> {
         }
     }
 
-    fn put(&mut self, c: &Case, f: Handler, inst: Inst, defs: u8) {
+    pub(super) fn put(&mut self, c: &Case, f: Handler, inst: Inst, defs: u8) {
         self.push(&c.inst.op, c.inst.guard, f, |i| {
             let guard = i.guard;
             *i = Inst { f, guard, ..inst };

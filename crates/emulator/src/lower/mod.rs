@@ -5,6 +5,7 @@ mod brain;
 mod case;
 mod control;
 mod convert;
+mod copy;
 mod float;
 mod integer;
 mod memory;
@@ -34,8 +35,20 @@ type Problem = String;
 /// # Errors
 /// All problems found, in order of their lines.
 pub fn lower(module: &Module, kernel: &Function, symbols: &Symbols) -> Result<Program, Vec<PtxError>> {
+    lower_for(Isa::detect(), module, kernel, symbols)
+}
+
+/// As [`lower`], with the handlers for a certain machine.
+///
+/// # Errors
+/// As there.
+pub fn lower_for(isa: Isa, module: &Module, kernel: &Function, symbols: &Symbols) -> Result<Program, Vec<PtxError>> {
     let mut l = Lower::new(module, symbols);
+    (l.isa, l.program.isa) = (isa, isa);
     l.program.name = kernel.name.clone();
+    if recursive(module, kernel) {
+        l.frame_pointer = Some(l.fixed_slot(RegType::W64));
+    }
     l.kernel_params(kernel);
     l.function(kernel, true);
     let mut done = 0;
@@ -48,6 +61,41 @@ pub fn lower(module: &Module, kernel: &Function, symbols: &Symbols) -> Result<Pr
         }
     }
     l.finish(kernel)
+}
+
+/// The address of a function of a module, as `mov` and initialisers of variables have it.
+pub fn function_address(module: &Module, name: &str) -> Option<u64> {
+    module.functions.iter().position(|f| f.name == name).map(|i| TAG_CODE | i as u64)
+}
+
+/// Whether a call that a kernel makes, at any depth, may lead back to a function that is not done yet.
+fn recursive(module: &Module, kernel: &Function) -> bool {
+    let number: HashMap<&str, usize> = module.functions.iter().enumerate().map(|(i, f)| (&f.name[..], i)).collect();
+    let calls = |f: &Function| -> BTreeSet<usize> {
+        let calls = f.body.iter().filter_map(|s| match s {
+            Stmt::Inst(i) if i.op.split('.').next() == Some("call") => Some(i),
+            _ => None,
+        });
+        let target = |i: &crate::ptx::Inst| i.args.iter().find(|a| !matches!(a, Operand::List(_))).cloned();
+        let any = module.functions.iter().enumerate().filter(|(_, g)| g.defined && !g.entry).map(|(i, _)| i);
+        calls
+            .flat_map(|i| match target(i) {
+                Some(Operand::Sym(Symbol::Name(name), _)) => number.get(&name[..]).copied().into_iter().collect(),
+                // Through an address, any function may be called.
+                _ => any.clone().collect::<Vec<_>>(),
+            })
+            .collect()
+    };
+    // 1 while a function is not done, 2 afterwards.
+    fn visit(at: usize, edges: &[BTreeSet<usize>], state: &mut [u8]) -> bool {
+        state[at] = 1;
+        let back = edges[at].iter().any(|n| state[*n] == 1 || state[*n] == 0 && visit(*n, edges, state));
+        state[at] = 2;
+        back
+    }
+    let edges: Vec<_> = module.functions.iter().map(calls).collect();
+    let mut state = vec![0; edges.len()];
+    calls(kernel).into_iter().any(|f| state[f] == 0 && visit(f, &edges, &mut state))
 }
 
 /// State of the lowering of one kernel.
@@ -72,6 +120,8 @@ struct Lower<'m> {
     fixed: u32,
     /// A bit for each operand that an instruction defines.
     defs: Vec<u8>,
+    /// In programs that recurse: what counts from the start of local memory counts from here.
+    frame_pointer: Option<u32>,
     /// State of the function at hand.
     f: Frame,
 }
@@ -117,6 +167,7 @@ impl<'m> Lower<'m> {
             used: registers::Space { bytes: 0, preds: 2 },
             fixed: 0,
             defs: Vec::new(),
+            frame_pointer: None,
             f: Frame::default(),
         };
         for var in module.vars.iter().filter(|v| v.space == Space::Shared && !v.external) {
@@ -228,7 +279,9 @@ impl<'m> Lower<'m> {
         self.push_end();
         self.patch();
         if self.errors.is_empty() {
-            self.allocate(entry);
+            callee.preds = (self.used.preds, self.used.preds);
+            callee.slots = self.allocate(entry);
+            callee.preds.1 = self.used.preds;
         }
         if !kernel {
             let index = self.callee(&f.name) as usize;
@@ -238,7 +291,7 @@ impl<'m> Lower<'m> {
     }
 
     /// Gives the virtual registers of the function that begins at `entry` their slots.
-    fn allocate(&mut self, entry: u32) {
+    fn allocate(&mut self, entry: u32) -> Vec<(u32, u32)> {
         let classes = std::mem::take(&mut self.f.virtuals);
         let mut body = registers::Body {
             code: &mut self.program.code[entry as usize..],
@@ -247,7 +300,9 @@ impl<'m> Lower<'m> {
             tables: &self.program.tables,
             classes: &classes,
         };
-        self.used = body.allocate(self.used);
+        let (used, slots) = body.allocate(self.used);
+        self.used = used;
+        slots
     }
 
     /// Every function ends in a return, so that no path runs off its end.
@@ -363,7 +418,8 @@ impl<'m> Lower<'m> {
                 } else if self.module.vars.iter().any(|v| v.name == *name && v.space == Space::Shared) {
                     (0, MemSpace::Shared, true)
                 } else if self.module.functions.iter().any(|f| f.name == *name) {
-                    (TAG_CODE | self.callee(name) as u64, MemSpace::Global, false)
+                    self.callee(name);
+                    (function_address(self.module, name).unwrap_or(0), MemSpace::Global, false)
                 } else {
                     return Err(format!("unknown name {name}"));
                 }
@@ -373,7 +429,18 @@ impl<'m> Lower<'m> {
 
     /// A slot that holds the address of a symbol.
     fn symbol_slot(&mut self, s: &Symbol, add: i64, class: RegType) -> Result<u32, Problem> {
-        let (at, _, dynamic) = self.symbol(s)?;
+        let (at, space, dynamic) = self.symbol(s)?;
+        if space == MemSpace::Local
+            && let Some(fp) = self.frame_pointer
+        {
+            if class != RegType::W64 {
+                return Err("the address of a local variable needs 64 bits".into());
+            }
+            let (sum, offset) = (self.slot(class), self.constant(8, at.wrapping_add(add as u64)));
+            let h = ops::bin(self.isa, |a: u64, b: u64| a.wrapping_add(b));
+            self.push("add.u64", None, h, |i| i.r[..3].copy_from_slice(&[sum, fp, offset]));
+            return Ok(sum);
+        }
         if !dynamic {
             return Ok(self.constant(class.bytes(), at.wrapping_add(add as u64)));
         }
@@ -474,12 +541,24 @@ impl<'m> Lower<'m> {
         p.frame = base + self.fixed;
         p.preds = self.used.preds;
         p.local = p.local.next_multiple_of(16);
+        if let Some(mut fp) = self.frame_pointer {
+            place(&mut fp);
+            p.frame_pointer = Some(fp);
+            p.level = p.local.max(16);
+            // As many levels as fit, as on a device, whose stack is small as well.
+            p.local = p.level * (STACK / p.level).clamp(2, LEVELS);
+        }
+        p.functions = self.module.functions.iter().map(|f| self.callees.iter().position(|c| *c == f.name)).collect();
         p.max_threads = kernel.max_threads;
         p.required = kernel.required;
         p.registers = kernel.regs.len().min(255) as u32;
         Ok(self.program)
     }
 }
+
+/// Bytes of local memory that a thread may use for recursion, and calls within each other.
+const STACK: u32 = 32 << 10;
+const LEVELS: u32 = 256;
 
 /// The special register of a name.
 fn special(name: &str) -> Option<Special> {

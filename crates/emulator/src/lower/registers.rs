@@ -190,13 +190,15 @@ impl Body<'_> {
         spans
     }
 
-    /// Gives every virtual register a slot from `space` on and writes the slots into the instructions.
-    pub(super) fn allocate(&mut self, space: Space) -> Space {
+    /// Gives every virtual register a slot from `space` on and writes the slots into the instructions. Gives the slots as
+    /// well, each with the bytes of a lane.
+    pub(super) fn allocate(&mut self, space: Space) -> (Space, Vec<(u32, u32)>) {
         let mut order: Vec<(u32, u32, usize)> =
             self.intervals().iter().enumerate().filter_map(|(v, s)| s.map(|(a, b)| (a, b, v))).collect();
         order.sort_unstable();
         let mut next = space;
         let mut slots = vec![NONE; self.classes.len()];
+        let mut made = Vec::new();
         // Slots are shared within a class only, so that a result never overlaps a part of an operand.
         let mut free: HashMap<RegType, Vec<u32>> = HashMap::new();
         let mut active: BTreeMap<(u32, usize), u32> = BTreeMap::new();
@@ -213,6 +215,7 @@ impl Body<'_> {
                     next.preds += 1;
                     return next.preds - 1;
                 }
+                made.push((next.bytes, class.bytes()));
                 next.bytes += slot_bytes(class);
                 next.bytes - slot_bytes(class)
             });
@@ -226,6 +229,6 @@ impl Body<'_> {
                 }
             }
         }
-        next
+        (next, made)
     }
 }

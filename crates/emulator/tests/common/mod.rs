@@ -26,9 +26,14 @@ fn library() -> PathBuf {
 ///
 /// `name` is the full name of the test that calls this.
 pub fn emulated_with(name: &str, env: &[(&str, &str)], body: impl FnOnce()) -> String {
+    emulated_output(name, env, body).1
+}
+
+/// As [`emulated_with`]; gives the child's stdout and stderr.
+pub fn emulated_output(name: &str, env: &[(&str, &str)], body: impl FnOnce()) -> (String, String) {
     if in_child() {
         body();
-        return String::new();
+        return Default::default();
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
     for link in ["libcuda.so", "libcuda.so.1"] {
@@ -39,10 +44,10 @@ pub fn emulated_with(name: &str, env: &[(&str, &str)], body: impl FnOnce()) -> S
     command.env(CHILD, "1").env("LD_LIBRARY_PATH", folder.path()).envs(env.iter().copied());
     let output = command.output().expect("the child runs");
     let err = String::from_utf8_lossy(&output.stderr).into_owned();
-    let out = String::from_utf8_lossy(&output.stdout);
+    let out = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "child failed:\n{out}\n{err}");
     assert!(out.contains("1 passed"), "no such test: {name}");
-    err
+    (out, err)
 }
 
 /// As [`emulated_with`], once in plain order and once under a seed.

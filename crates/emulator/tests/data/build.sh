@@ -4,7 +4,9 @@
 set -eu
 cd "$(dirname "$0")"
 for cu in *.cu; do
-    "${NVCC:-nvcc}" -std=c++17 -O3 -lineinfo --fmad=false -arch=compute_75 --ptx "$cu" -o - |
+    # A file may name the device that it is for in its first line.
+    arch=$(sed -nE '1s#^// (compute_[0-9]+): .*#\1#p' "$cu")
+    "${NVCC:-nvcc}" -std=c++17 -O3 -lineinfo --fmad=false "-arch=${arch:-compute_75}" --ptx "$cu" -o - |
         sed -E -e 's#^(\s*\.file\s+[0-9]+ ").*/#\1#' \
             -e 's#, function_name .*$##' \
             -e 's#^\.version .*#.version 8.0#' \
