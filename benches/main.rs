@@ -2,8 +2,10 @@
 //!
 //! Every group measures the host twin and its host peers by the wall clock. With a GPU, `device_benches` of an area
 //! measure the same work there by CUDA events.
+//! `gpu` holds what `cargo xtask gpu-bundle` needs beside benches.
 
 mod common;
+mod gpu;
 mod image;
 mod infer;
 mod ops;
@@ -15,6 +17,9 @@ use criterion::Criterion;
 use crate::common::CudaTime;
 
 fn main() {
+    if gpu::mode() {
+        return;
+    }
     let mut criterion = Criterion::default().configure_from_args();
     image::benches(&mut criterion);
     infer::benches(&mut criterion);

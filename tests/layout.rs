@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+
+use crate::common::root;
 
 /// Areas that hold operators; a folder under `src/`, `tests/` and `benches/` each.
 const AREAS: [&str; 4] = ["ops", "image", "parquet", "infer"];
@@ -38,12 +39,6 @@ enum Part {
     Kernel,
     Test,
     Bench,
-}
-
-/// The package of the run, which a shared target folder need not have been built from.
-fn root() -> &'static Path {
-    static ROOT: OnceLock<PathBuf> = OnceLock::new();
-    ROOT.get_or_init(|| std::env::var_os("CARGO_MANIFEST_DIR").map_or(env!("CARGO_MANIFEST_DIR").into(), PathBuf::from))
 }
 
 /// `area/name` of every module in the areas under this folder: a file or a folder, `mod.rs` aside.

@@ -5,6 +5,8 @@ mod normalize;
 mod preprocess;
 mod resize;
 
+pub use preprocess::GPU_ROWS;
+
 use criterion::Criterion;
 use warpline::ExecCtx;
 use warpline::image::Images;
@@ -25,7 +27,7 @@ pub fn device_benches(criterion: &mut Criterion<CudaTime>, ctx: &ExecCtx) {
 }
 
 /// Images of one size with bytes from a linear congruential generator.
-fn noise(width: u32, height: u32, rows: usize) -> Images {
+pub fn noise(width: u32, height: u32, rows: usize) -> Images {
     let mut state = 1u64;
     let next = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -12,7 +12,7 @@ use crate::common::CudaTime;
 const ROWS: u64 = 16;
 
 /// Images of a batch on a GPU: 1024 of 560 KB are far past its L2 cache.
-const GPU_ROWS: usize = 1024;
+pub const GPU_ROWS: usize = 1024;
 
 pub fn benches(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("preprocess/shorter256-crop224");

@@ -8,12 +8,14 @@ use arrow::compute::filter_record_batch;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use warpline::{Batch, Column, ExecCtx, ops};
 
-use super::{numbers, random, strings};
+use super::{GPU_ROWS, batch, numbers, random, strings};
 use crate::common::CudaTime;
 
-const PERCENTS: [u64; 4] = [1, 10, 50, 90];
+/// Rows that the masks keep.
+pub const PERCENTS: [u64; 4] = [1, 10, 50, 90];
 
-fn mask(rows: usize, percent: u64) -> ArrayRef {
+/// Keeps each row with this chance.
+pub fn mask(rows: usize, percent: u64) -> ArrayRef {
     let mut next = random(percent);
     Arc::new(BooleanArray::from_iter((0..rows).map(|_| Some(next() % 100 < percent))))
 }
@@ -48,8 +50,8 @@ pub fn benches(criterion: &mut Criterion) {
 
 pub fn device_benches(criterion: &mut Criterion<CudaTime>, ctx: &ExecCtx) {
     let host = ExecCtx::host(0).expect("a host context");
-    for (kind, rows) in [("i64x9", 100_000), ("i64x9", 10_000_000), ("utf8", 10_000_000)] {
-        let batch = if kind == "utf8" { strings(rows) } else { numbers(rows) };
+    for (kind, rows) in [("i64x9", 100_000), ("i64x1", GPU_ROWS), ("i64x9", GPU_ROWS), ("utf8", GPU_ROWS)] {
+        let batch = batch(kind, rows);
         let mut group = criterion.benchmark_group(format!("filter/{kind}/{rows} rows"));
         for percent in PERCENTS {
             let column = Column::from_array(mask(rows, percent));

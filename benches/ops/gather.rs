@@ -8,11 +8,11 @@ use arrow::compute::take_record_batch;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use warpline::{Batch, Column, ExecCtx, ops};
 
-use super::{numbers, random, strings};
+use super::{GPU_ROWS, batch, numbers, random, strings};
 use crate::common::CudaTime;
 
 /// Indices in random order, and in rising order with gaps as a join or a filter makes them.
-fn indices(rows: usize, order: &str) -> UInt32Array {
+pub fn indices(rows: usize, order: &str) -> UInt32Array {
     let mut next = random(5);
     let count = rows / 2;
     match order {
@@ -50,8 +50,8 @@ pub fn benches(criterion: &mut Criterion) {
 
 pub fn device_benches(criterion: &mut Criterion<CudaTime>, ctx: &ExecCtx) {
     let host = ExecCtx::host(0).expect("a host context");
-    for (kind, rows) in [("i64x9", 10_000_000), ("utf8", 10_000_000)] {
-        let batch = if kind == "utf8" { strings(rows) } else { numbers(rows) };
+    for (kind, rows) in [("i64x1", GPU_ROWS), ("i64x9", GPU_ROWS), ("utf8", GPU_ROWS)] {
+        let batch = batch(kind, rows);
         let mut group = criterion.benchmark_group(format!("gather/{kind}/{rows} rows"));
         let there = batch.to(ctx).expect("upload");
         for order in ["random", "rising"] {

@@ -3,6 +3,9 @@
 mod filter;
 mod gather;
 
+pub use filter::{PERCENTS, mask};
+pub use gather::indices;
+
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
@@ -24,7 +27,7 @@ pub fn device_benches(criterion: &mut Criterion<CudaTime>, ctx: &ExecCtx) {
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014), so that every run moves the same rows.
-fn random(seed: u64) -> impl FnMut() -> u64 {
+pub fn random(seed: u64) -> impl FnMut() -> u64 {
     let mut state = seed;
     move || {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -34,8 +37,18 @@ fn random(seed: u64) -> impl FnMut() -> u64 {
     }
 }
 
+/// Rows of the large device benches: 80 MB a column, far past an L2 cache.
+pub const GPU_ROWS: usize = 10_000_000;
+
+/// One column of i64 without nulls, which is all that array libraries know.
+pub fn one_column(rows: usize) -> Batch {
+    let mut next = random(1);
+    let column: ArrayRef = Arc::new(Int64Array::from_iter_values((0..rows).map(|_| next() as i64)));
+    Batch::from_record_batch(&RecordBatch::try_from_iter([("c0", column)]).expect("a batch"))
+}
+
 /// Nine columns of i64, a tenth of the rows null in every third.
-fn numbers(rows: usize) -> Batch {
+pub fn numbers(rows: usize) -> Batch {
     let column = |i: u64| -> (String, ArrayRef) {
         let mut next = random(i);
         let value = |_| {
@@ -45,6 +58,15 @@ fn numbers(rows: usize) -> Batch {
         (format!("c{i}"), Arc::new(Int64Array::from_iter((0..rows).map(value))))
     };
     Batch::from_record_batch(&RecordBatch::try_from_iter((0..9).map(column)).expect("a batch"))
+}
+
+/// One of the batches above or below.
+fn batch(kind: &str, rows: usize) -> Batch {
+    match kind {
+        "i64x1" => one_column(rows),
+        "i64x9" => numbers(rows),
+        _ => strings(rows),
+    }
 }
 
 /// A column of strings of 0 to 31 bytes.

@@ -66,19 +66,30 @@ pub struct HashJoin {
 struct Index {
     first: HashMap<Box<[u8]>, u32>,
     next: Vec<u32>,
+    /// Bytes of the keys.
+    key_bytes: usize,
 }
 
 impl Index {
     /// Indexes rows from the last to the first, so that chains run in row order.
     fn new(rows: &Rows, valid: impl Fn(usize) -> bool, len: usize) -> Self {
-        let mut index = Index { first: HashMap::new(), next: vec![END; len] };
+        let mut index = Index { first: HashMap::new(), next: vec![END; len], key_bytes: 0 };
         for row in (0..len).rev().filter(|row| valid(*row)) {
             match index.first.entry(rows.row(row).data().into()) {
                 Entry::Occupied(mut head) => index.next[row] = head.insert(row as u32),
-                Entry::Vacant(slot) => _ = slot.insert(row as u32),
+                Entry::Vacant(slot) => {
+                    index.key_bytes += slot.key().len();
+                    slot.insert(row as u32);
+                }
             }
         }
         index
+    }
+
+    fn nbytes(&self) -> usize {
+        // A slot and its control byte; the map keeps an eighth free and grows by doubling.
+        let slots = self.first.capacity() * 8 / 7 * (size_of::<(Box<[u8]>, u32)>() + 1);
+        slots + self.key_bytes + 4 * self.next.len()
     }
 
     /// The built rows with this key, ascending.
@@ -182,6 +193,11 @@ impl HashJoin {
         let (left, _) = self.pairs(batch)?;
         let most = left.values().chunk_by(|a, b| a == b).map(<[u64]>::len).max().unwrap_or(0);
         Ok((left.len() as u64, most as u64))
+    }
+
+    /// Bytes that the built table and its index take.
+    pub fn nbytes(&self) -> u64 {
+        (self.payload.get_array_memory_size() + self.index.nbytes()) as u64
     }
 
     /// Bytes of the largest row of the table's own columns, for planning.

@@ -139,7 +139,7 @@ impl Pipeline {
         self
     }
 
-    /// The memory for all batches in flight, wherever they are: 1 GiB unless said. A batch whose next step needs more than
+    /// The memory for all batches in flight, wherever they are, and for what stages hold: 1 GiB unless said. A batch whose next step needs more than
     /// an eighth of it is split; a single row that needs more than three eighths is an error of that row.
     pub fn budget(mut self, budget: Bytes) -> Self {
         self.budget = budget;
@@ -241,7 +241,7 @@ impl Pipeline {
             text,
             "budget {} (largest row {}), batches of {}, {} batches per queue, order {:?}, errors {:?}",
             self.budget,
-            Bytes(Ledger::<u64>::new(self.budget.0).largest_step()),
+            Bytes(Ledger::<u64>::new(self.free_budget()?).largest_step()),
             Bytes(limit.bytes),
             self.depth,
             self.order,
@@ -293,14 +293,15 @@ impl Pipeline {
             self.ctx = Some(ctx.with_budget(self.budget.0)?);
         }
         let (lanes, schema) = self.lanes()?;
-        let depth = Depth { items: self.depth, bytes: (self.budget.0 / 4).max(1) };
+        let budget = self.free_budget()?;
+        let depth = Depth { items: self.depth, bytes: (budget / 4).max(1) };
         Ok(Plan {
             limit: self.limit()?,
             device: self.ctx,
             source: self.source,
             lanes,
             schema,
-            budget: self.budget.0,
+            budget,
             depth,
             order: self.order,
             on_error: self.on_error,
@@ -310,9 +311,25 @@ impl Pipeline {
         })
     }
 
+    /// What is left of the budget for batches beside what stages hold for the whole run.
+    fn free_budget(&self) -> Result<u64> {
+        let held = self.stages.iter().map(|stage| stage.held()).fold(0, u64::saturating_add);
+        if held > self.budget.0 / 2 {
+            let largest = self.stages.iter().max_by_key(|stage| stage.held()).map_or("", |stage| stage.name());
+            let why = format!(
+                "stages hold {} for the whole run, '{largest}' the most: that needs a budget of at least {}",
+                Bytes(held),
+                Bytes(held.saturating_mul(2))
+            );
+            return Err(Error::invalid("pipeline", why));
+        }
+        Ok(self.budget.0 - held)
+    }
+
     fn limit(&self) -> Result<BatchLimit> {
-        let most = self.budget.0 / 10;
-        let bytes = self.batch_bytes.unwrap_or(DEFAULT_BATCH.min(Bytes(self.budget.0 / 16))).0.max(1);
+        let budget = self.free_budget()?;
+        let most = budget / 10;
+        let bytes = self.batch_bytes.unwrap_or(DEFAULT_BATCH.min(Bytes(budget / 16))).0.max(1);
         if bytes > most {
             let why =
                 format!("batches of {} need a budget of at least {}", Bytes(bytes), Bytes(bytes.saturating_mul(10)));

@@ -62,6 +62,12 @@ pub trait Stage: Send + Sync {
         None
     }
 
+    /// Bytes that the stage itself holds from the start of the run to its end, such as a table to join with: taken off
+    /// the budget before the run. None unless overridden.
+    fn held(&self) -> u64 {
+        0
+    }
+
     /// Bytes that a step over an input of this size copies to a device and to the host, for the report.
     fn copies(&self, _input: u64) -> (u64, u64) {
         (0, 0)

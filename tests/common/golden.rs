@@ -8,8 +8,8 @@ use super::cells::cells;
 
 /// `tests/golden/moves_<name>.parquet` as one batch.
 pub fn moves(name: &str) -> Batch {
-    let path = format!("{}/tests/golden/moves_{name}.parquet", env!("CARGO_MANIFEST_DIR"));
-    let file = std::fs::File::open(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
+    let path = super::root().join(format!("tests/golden/moves_{name}.parquet"));
+    let file = std::fs::File::open(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).and_then(|builder| builder.build()).expect("Parquet");
     let batches = reader.collect::<Result<Vec<_>, _>>().expect("batches");
     let schema = batches.first().expect("a batch").schema();

@@ -10,8 +10,18 @@ pub mod samples;
 
 pub use same::assert_same;
 
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
 use warpline::device::MemoryPlan;
 use warpline::{Batch, Column, ExecCtx};
+
+/// The repository that the tests read their files from: where they run when that is known, as a shared target folder may
+/// hold the binary of another clone and a binary may be carried to another machine; else where they were built.
+pub fn root() -> &'static Path {
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    ROOT.get_or_init(|| std::env::var_os("CARGO_MANIFEST_DIR").map_or(env!("CARGO_MANIFEST_DIR").into(), PathBuf::from))
+}
 
 /// The contexts that a test of an operator runs on: the host, and device 0 where there is one.
 pub fn contexts() -> Vec<ExecCtx> {

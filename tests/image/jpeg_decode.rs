@@ -1,7 +1,7 @@
 //! `jpeg_decode` against Pillow: golden files, the corpora, and thousands of broken files.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ struct Golden {
 }
 
 fn golden_folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+    crate::common::root().join("tests/golden")
 }
 
 fn golden() -> Vec<Golden> {
@@ -61,11 +61,11 @@ fn answer(data: &[u8]) -> String {
 }
 
 /// Pillow's answers to these files; `None`, with the reason printed, where Python has no Pillow < 13. With
-/// `REQUIRE_PILLOW` set, that is a failure.
+/// `REQUIRE_ORACLE` set, that is a failure.
 fn pillow(files: &[Vec<u8>]) -> Option<Vec<String>> {
     let probe = "import PIL; assert int(PIL.__version__.split('.')[0]) < 13, PIL.__version__";
     if !Command::new("python3").args(["-c", probe]).output().is_ok_and(|out| out.status.success()) {
-        assert!(std::env::var_os("REQUIRE_PILLOW").is_none(), "REQUIRE_PILLOW is set, but python3 has no Pillow < 13");
+        assert!(std::env::var_os("REQUIRE_ORACLE").is_none(), "REQUIRE_ORACLE is set, but python3 has no Pillow < 13");
         eprintln!("skipped: live comparison needs python3 with Pillow < 13");
         return None;
     }

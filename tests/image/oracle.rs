@@ -1,7 +1,6 @@
 //! Cases shared with `tests/golden/make_resize.py` and `make_normalize.py`, and live answers from those scripts.
 
 use std::io::Write;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use sha2::{Digest, Sha256};
@@ -52,14 +51,14 @@ pub fn sha256(bytes: &[u8]) -> String {
 }
 
 /// Answers of a script in `tests/golden` to these cases; `None`, with the reason printed, where Python, Pillow < 13 or
-/// numpy is missing. With `REQUIRE_PILLOW` set, that is a failure.
+/// numpy is missing. With `REQUIRE_ORACLE` set, that is a failure.
 pub fn live(script: &str, cases: &[String]) -> Option<Vec<String>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(script);
-    let required = std::env::var_os("REQUIRE_PILLOW").is_some();
+    let path = crate::common::root().join("tests/golden").join(script);
+    let required = std::env::var_os("REQUIRE_ORACLE").is_some();
     let probe = "import PIL, numpy, ml_dtypes; assert int(PIL.__version__.split('.')[0]) < 13, PIL.__version__";
     let ready = Command::new("python3").args(["-c", probe]).output().is_ok_and(|out| out.status.success());
     if !ready {
-        assert!(!required, "REQUIRE_PILLOW is set, but python3 has no Pillow < 13, numpy and ml_dtypes");
+        assert!(!required, "REQUIRE_ORACLE is set, but python3 has no Pillow < 13, numpy and ml_dtypes");
         eprintln!("skipped: live comparison needs python3 with Pillow < 13, numpy and ml_dtypes");
         return None;
     }

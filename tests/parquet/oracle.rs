@@ -1,6 +1,6 @@
 //! pyarrow as the judge: of files that it wrote, and of files that Warpline wrote.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use warpline::arrow::datatypes::*;
 use warpline::parquet::{ParquetReader, ParquetWriter, WriteOptions};
 use warpline::pipeline::{Bytes, ParquetSource, Pipeline};
 
-fn golden() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/parquet"))
+fn golden() -> PathBuf {
+    crate::common::root().join("tests/golden/parquet")
 }
 
 /// A value as `make_parquet.py` shows it.

@@ -12,7 +12,7 @@ use warpline::{Error, Result};
 use crate::common::samples::Random;
 
 fn golden(file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/parquet").join(file)
+    crate::common::root().join("tests/golden/parquet").join(file)
 }
 
 /// Reads all rows; their number.

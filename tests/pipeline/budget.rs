@@ -1,6 +1,7 @@
 //! The memory budget is hard, and any budget makes progress.
 
 use warpline::Error;
+use warpline::ops::join::{HashJoin, JoinType};
 use warpline::pipeline::{BatchLimit, Bytes, OnError, Origins, Source, SourceBatch};
 
 use super::*;
@@ -185,4 +186,23 @@ fn a_stage_that_breaks_its_bound_shows_in_the_peak_and_does_not_hang() {
     let out = pipeline.collect().unwrap();
     assert_eq!(out.report.rows_out + out.report.error_rows, 300);
     assert!(out.report.peak > 10_000, "{}", out.report.peak);
+}
+
+#[test]
+fn a_table_to_join_is_taken_off_the_budget() {
+    let labels = warpline::arrow::compute::concat_batches(&table(1).schema(), &[table(2000)]).unwrap();
+    let joined = |budget| {
+        let pipeline =
+            numbers(300).batch_bytes(Bytes(500)).join(std::slice::from_ref(&labels), &["id"], JoinType::Inner);
+        pipeline.unwrap().budget(Bytes(budget))
+    };
+    let held =
+        HashJoin::build(std::slice::from_ref(&labels), &["id"], &labels.schema(), JoinType::Inner).unwrap().nbytes();
+    // The blobs and their offsets, and a key and an entry for each row.
+    assert!(held > 2000 * (50 + 4 + 8 + 8) && held < 2000 * 200, "{held}");
+    let refused = joined(2 * held - 1).collect().err().unwrap().to_string();
+    assert!(refused.contains("'join'") && refused.contains("at least"), "{refused}");
+    let out = joined(2 * held).collect().unwrap();
+    assert_eq!(out.batches.iter().map(Batch::num_rows).sum::<usize>(), 300);
+    assert!(out.report.peak + held <= 2 * held, "{} and {held}", out.report.peak);
 }

@@ -49,6 +49,7 @@ pub fn run(args: &Args) -> Result<()> {
     let nvrtc = nvrtc()?;
     let folder = workspace::target_dir()?.join("cudarc-tests");
     let source = copy_source(&folder)?;
+    exports_all(&emulator.join("libcuda.so"), &source.join("src/driver/sys/mod.rs"))?;
     let exe = build(&source, &folder.join("target"))?;
 
     let tests = list(&exe, &[])?;
@@ -82,6 +83,25 @@ pub fn run(args: &Args) -> Result<()> {
             println!("excluded: {name}\n          {why}");
         }
     }
+    Ok(())
+}
+
+/// Every function that cudarc may look up must be there, if only to say that it is not supported: cudarc panics where a
+/// symbol is missing.
+fn exports_all(library: &Path, bindings: &Path) -> Result<()> {
+    let bindings = fs::read_to_string(bindings).with_context(|| format!("cannot read {}", bindings.display()))?;
+    let wanted: BTreeSet<&str> = bindings
+        .split("load::<_F>(\"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .filter(|name| name.starts_with("cu"))
+        .collect();
+    ensure!(wanted.len() > 400, "only {} functions found in cudarc's bindings", wanted.len());
+    let bytes = fs::read(library)?;
+    // Names of exported symbols stand in the string table, each between two NULs.
+    let names: BTreeSet<&[u8]> = bytes.split(|b| *b == 0).filter(|s| s.starts_with(b"cu")).collect();
+    let missing: Vec<&str> = wanted.into_iter().filter(|name| !names.contains(name.as_bytes())).collect();
+    ensure!(missing.is_empty(), "the emulator does not export {}", missing.join(", "));
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -38,17 +39,16 @@ pub fn build() -> Result<PathBuf> {
     let library = target.join("ci/libwarpline_emulator.so");
     let folder = target.join("emulator");
     fs::create_dir_all(&folder)?;
-    for name in ["libcuda.so.1", "libcuda.so"] {
-        install(&library, &folder.join(name))?;
-    }
+    install(&folder.join("libcuda.so.1"), |to| fs::copy(&library, to).map(|_| ()))?;
+    // A link, as the driver's own packages have it: one file, so that a process never holds two emulators.
+    install(&folder.join("libcuda.so"), |to| symlink("libcuda.so.1", to))?;
     Ok(folder)
 }
 
 /// Replaces `to` in one step, so that a process that has it mapped keeps its own copy.
-fn install(library: &Path, to: &Path) -> Result<()> {
+fn install(to: &Path, make: impl FnOnce(&Path) -> std::io::Result<()>) -> Result<()> {
     let fresh = to.with_extension(format!("new-{}", std::process::id()));
-    fs::copy(library, &fresh).with_context(|| format!("cannot copy {}", library.display()))?;
-    fs::rename(&fresh, to).with_context(|| format!("cannot write {}", to.display()))
+    make(&fresh).and_then(|()| fs::rename(&fresh, to)).with_context(|| format!("cannot write {}", to.display()))
 }
 
 /// Lets a command find this folder's libcuda before any other.

@@ -5,9 +5,11 @@ mod bench;
 mod build_tests;
 mod cudarc_tests;
 mod emulate;
+mod gpu_bundle;
 mod kernels;
 mod new_op;
 mod ptx;
+mod report;
 mod test;
 mod toolchain;
 mod workspace;
@@ -48,6 +50,10 @@ enum Task {
     CudarcTests(cudarc_tests::Args),
     /// Prints registers, shared memory, spills and occupancy of every kernel.
     Kernels(kernels::Args),
+    /// Builds a folder that tests and measures on a machine with a GPU and no Rust.
+    GpuBundle(gpu_bundle::Args),
+    /// Turns the result of the bundle's run.sh into a page of docs/results.
+    Report(report::Args),
     /// Writes the four files of a new operator.
     NewOp(new_op::Args),
 }
@@ -60,6 +66,8 @@ fn main() -> ExitCode {
         Task::Bench(args) => bench::run(&args),
         Task::CudarcTests(args) => cudarc_tests::run(&args),
         Task::Kernels(args) => kernels::run(&args),
+        Task::GpuBundle(args) => gpu_bundle::run(&args),
+        Task::Report(args) => report::run(&args),
         Task::NewOp(args) => new_op::run(&args),
     };
     match done {

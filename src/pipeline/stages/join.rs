@@ -35,6 +35,10 @@ impl Stage for JoinStage {
         Ok(Bound { workspace: 12 * rows, output })
     }
 
+    fn held(&self) -> u64 {
+        self.join.nbytes()
+    }
+
     fn launch(&self, _ctx: &ExecCtx, item: Item) -> Result<Item> {
         let (joined, rows) = self.join.probe_rows(&item.batch().to_record_batch()?)?;
         item.gathered(Batch::from_record_batch(&joined), &rows)

@@ -1,16 +1,14 @@
 //! `warpline run`: a pipeline from flags.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use warpline::Error;
 use warpline::image::jpeg_decode::DecodeOptions;
 use warpline::ops::expr::Expr;
 use warpline::ops::join::JoinType;
-use warpline::parquet::expand_paths;
+use warpline::parquet::{ParquetReader, expand_paths};
 use warpline::pipeline::{ImageSource, OnError, Order, ParquetSource, Pipeline, Report};
 
 use crate::args::{OnErrorArg, OrderArg, RunArgs};
@@ -85,7 +83,7 @@ fn filter_and_join(pipeline: Pipeline, args: &RunArgs, filter: Option<&Expr>) ->
     };
     let early = filter.is_some_and(|f| f.columns().iter().all(|c| pipeline.schema().index_of(c).is_ok()));
     let pipeline = if early { apply(pipeline, filter)? } else { pipeline };
-    let table = read_table(path)?;
+    let table = read_table(path, args.budget.0 / 2)?;
     let on: Vec<&str> = args.on.iter().map(String::as_str).collect();
     let pipeline = pipeline.join(&table, &on, JoinType::Inner).map_err(|e| in_file(path, e))?;
     if early { Ok(pipeline) } else { apply(pipeline, filter) }
@@ -98,14 +96,22 @@ fn apply(pipeline: Pipeline, filter: Option<&Expr>) -> Result<Pipeline, Failure>
     }
 }
 
-/// A whole Parquet file; at least one batch, so that an empty one has its schema.
-pub fn read_table(path: &Path) -> Result<Vec<RecordBatch>, Failure> {
-    let fail = |e: &dyn std::fmt::Display| Failure::new(Exit::Input, format!("{}: {e}", path.display()));
-    let file = File::open(path).map_err(|e| Failure::io(Exit::Input, path, &e))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| fail(&e))?;
-    let empty = RecordBatch::new_empty(builder.schema().clone());
-    let reader = builder.build().map_err(|e| fail(&e))?;
-    std::iter::once(Ok(empty)).chain(reader).collect::<Result<_, _>>().map_err(|e| fail(&e))
+/// A whole Parquet file of at most `most` bytes in memory; at least one batch, so that an empty one has its schema.
+pub fn read_table(path: &Path, most: u64) -> Result<Vec<RecordBatch>, Failure> {
+    let mut reader = ParquetReader::open(path).or_exit(Exit::Input)?;
+    let mut table = vec![RecordBatch::new_empty(reader.schema().clone())];
+    let mut bytes = 0;
+    while let Some((_, batch)) = reader.next_batch(8 << 20, 1 << 16).or_exit(Exit::Input)? {
+        bytes += batch.get_array_memory_size() as u64;
+        if bytes > most {
+            let name = path.display();
+            let message =
+                format!("{name}: a table to join may take half of the budget: raise --budget or join it apart");
+            return Err(Failure::new(Exit::Input, message));
+        }
+        table.push(batch);
+    }
+    Ok(table)
 }
 
 fn in_file(path: &Path, error: Error) -> Failure {

@@ -222,7 +222,20 @@ pub fn init() -> Res {
     DRIVER.get_or_init(start).as_ref().map(|_| ()).map_err(|e| *e)
 }
 
+/// Keeps the library loaded: its threads may outlive a `dlclose`.
+fn stay_loaded() {
+    // SAFETY: the address is ours, the structure is plain data, and the name that comes back lives as long as we do; a
+    // library that is loaded already runs no initialisers.
+    unsafe {
+        let mut info: libc::Dl_info = std::mem::zeroed();
+        if libc::dladdr(stay_loaded as *const libc::c_void, &mut info) != 0 && !info.dli_fname.is_null() {
+            libc::dlopen(info.dli_fname, libc::RTLD_NOW | libc::RTLD_NOLOAD | libc::RTLD_NODELETE);
+        }
+    }
+}
+
 fn start() -> Result<Driver, i32> {
+    stay_loaded();
     let config = Config::read(|name| std::env::var(name).ok()).map_err(|e| {
         say(&e);
         code::INVALID_VALUE
