@@ -331,6 +331,34 @@ in_child! {
         assert_eq!(sys::cuDriverGetVersion(none()), CUDA_ERROR_INVALID_VALUE);
     }
 
+    fn no_function_crashes_on_nulls([("WARPLINE_EMULATOR_CHECKS", "none")]) {
+        let context = start();
+        let library = libc::dlopen(c"libcuda.so".as_ptr(), libc::RTLD_NOW);
+        assert!(!library.is_null());
+        let path = std::env::var("LD_LIBRARY_PATH").expect("set by the parent");
+        let bytes = std::fs::read(std::path::Path::new(&path).join("libcuda.so")).expect("the library");
+        // Names of exported functions stand in the string table, each between two NULs. Those that end the primary
+        // context come last.
+        let is_name = |s: &&[u8]| s.starts_with(b"cu") && s.len() > 5 && s.iter().all(|c| c.is_ascii_alphanumeric() || *c == b'_');
+        let mut names: Vec<&[u8]> = bytes.split(|b| *b == 0).filter(is_name).collect();
+        names.sort_by_key(|n| n.starts_with(b"cuDevicePrimaryCtxRe"));
+        let mut called = 0;
+        for name in names {
+            let name = CString::new(name).expect("no NUL");
+            let found = libc::dlsym(library, name.as_ptr());
+            if found.is_null() {
+                continue;
+            }
+            sys::cuCtxSetCurrent(context);
+            // As many zeros as the longest function has arguments; on this ABI the caller removes them.
+            type Any = unsafe extern "C" fn(u64, u64, u64, u64, u64, u64, u64, u64, u64, u64, u64, u64) -> i32;
+            let code = std::mem::transmute::<*mut c_void, Any>(found)(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+            assert_ne!(code, CUDA_ERROR_UNKNOWN as i32, "{name:?} panicked");
+            called += 1;
+        }
+        assert!(called > 450, "only {called} functions");
+    }
+
     fn sizes_and_places_of_copies([]) {
         start();
         let s = stream();
