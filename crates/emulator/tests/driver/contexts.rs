@@ -201,4 +201,31 @@ in_child! {
             assert_eq!(attribute(which), want, "{which:?}");
         }
     }
+
+    fn occupancy_of_a_multiprocessor([("WARPLINE_EMULATOR_CC", "8.0"), ("WARPLINE_EMULATOR_THREADS", "3")]) {
+        start();
+        let text = std::ffi::CString::new(PTX).unwrap();
+        let module = handle(|p| sys::cuModuleLoadData(p, text.as_ptr().cast()));
+        // 1,024 bytes of static shared memory, bound to 256 threads.
+        let f = handle(|p| sys::cuModuleGetFunction(p, module, c"reverse".as_ptr()));
+        let of = |which| get(|p| sys::cuFuncGetAttribute(p, which, f));
+        use sys::CUfunction_attribute::*;
+        assert_eq!(of(CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES), 1024);
+        assert_eq!(of(CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK), 256);
+        assert_eq!((of(CU_FUNC_ATTRIBUTE_BINARY_VERSION), of(CU_FUNC_ATTRIBUTE_CONST_SIZE_BYTES)), (80, 0));
+        // 2,048 threads, 32 blocks, 164 KiB of which each block takes 1 KiB more than it asks for.
+        for (threads, dynamic, want) in [(256, 0, 8), (32, 0, 32), (33, 0, 32), (256, 40 << 10, 3), (256, 162 << 10, 1)] {
+            let got = get(|p| sys::cuOccupancyMaxActiveBlocksPerMultiprocessor(p, f, threads, dynamic));
+            assert_eq!(got, want, "{threads} threads, {dynamic} bytes");
+        }
+        let zero = sys::cuOccupancyMaxActiveBlocksPerMultiprocessor(&mut 0, f, 0, 0);
+        assert_eq!(zero, CUDA_ERROR_INVALID_VALUE);
+        let free = get(|p| sys::cuOccupancyAvailableDynamicSMemPerBlock(p, f, 4, 256));
+        assert_eq!(free, (164 << 10) / 4 - 1024 - 1024);
+        let (mut grid, mut block) = (0, 0);
+        ok(sys::cuOccupancyMaxPotentialBlockSize(&mut grid, &mut block, f, None, 0, 0));
+        assert_eq!((grid, block), (24, 256), "eight blocks on each of three multiprocessors");
+        ok(sys::cuOccupancyMaxPotentialBlockSize(&mut grid, &mut block, f, None, 0, 64));
+        assert_eq!((grid, block), (96, 64));
+    }
 }
