@@ -10,3 +10,4 @@ mod layout;
 mod ops;
 mod parquet;
 mod pipeline;
+mod workloads;

@@ -1,4 +1,5 @@
-//! `cargo xtask kernels`: what ptxas made of every kernel, the part of a performance review that needs no GPU.
+//! `cargo xtask kernels`: what ptxas made of every kernel, and what it does in a representative piece of work on the
+//! emulator: the performance review that needs no GPU.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,6 +9,7 @@ use serde::Deserialize;
 
 use crate::abi::{self, EntryAbi};
 use crate::manifest::{Figures, Manifest};
+use crate::workloads::{self, Work, Workload};
 use crate::workspace;
 
 /// Options of `cargo xtask kernels`.
@@ -16,6 +18,9 @@ pub struct Args {
     /// Fails when a kernel spills, or exceeds its line in kernels/budgets.toml.
     #[arg(long)]
     check: bool,
+    /// Only what ptxas says: builds and runs nothing.
+    #[arg(long)]
+    no_workloads: bool,
 }
 
 /// A multiprocessor of the architecture that the manifest's figures are for (CUDA C++ Programming Guide, "Technical
@@ -32,19 +37,17 @@ impl Multiprocessor {
     /// Shared memory that the system takes of each block.
     const SHARED_PER_BLOCK: u32 = 1024;
 
-    /// Blocks of the largest allowed size that fit at once.
-    fn resident_blocks(entry: &EntryAbi, figures: Figures) -> u32 {
+    /// The share of its threads that blocks of the largest allowed size can fill, in percent.
+    fn occupancy(entry: &EntryAbi, figures: Figures, shared: u32) -> u32 {
         let warps = entry.max_threads.div_ceil(32).max(1);
         let registers = warps * (figures.registers.max(1) * 32).next_multiple_of(Self::REGISTER_UNIT);
-        let shared = figures.shared + Self::SHARED_PER_BLOCK;
-        [Self::THREADS / (warps * 32), Self::BLOCKS, Self::REGISTERS / registers, Self::SHARED / shared]
-            .into_iter()
-            .min()
-            .unwrap_or(0)
+        let shared = shared + Self::SHARED_PER_BLOCK;
+        let blocks = [Self::THREADS / (warps * 32), Self::BLOCKS, Self::REGISTERS / registers, Self::SHARED / shared];
+        blocks.into_iter().min().unwrap_or(0) * entry.max_threads * 100 / Self::THREADS
     }
 }
 
-/// A line of `kernels/budgets.toml`: what an entry may use.
+/// A line of `kernels/budgets.toml`: what an entry, or all entries of a kernel file, may use.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Budget {
@@ -53,37 +56,55 @@ struct Budget {
     /// Bytes that a thread may spill; none where absent.
     #[serde(default)]
     spills: u32,
+    /// Different sectors of the file's workload.
+    distinct: Option<u64>,
+    /// Sectors that warps ask for in it.
+    requested: Option<u64>,
 }
 
-/// Prints the table; with `--check` fails on what exceeds its budget.
+type Budgets = BTreeMap<String, Budget>;
+
+/// Prints the tables; with `--check` fails on what exceeds its budget.
 pub fn run(args: &Args) -> Result<()> {
     let root = workspace::root();
     let manifest: Manifest = toml::from_str(&fs::read_to_string(root.join("ptx/MANIFEST.toml"))?)?;
     let budgets = fs::read_to_string(root.join("kernels/budgets.toml")).context("kernels/budgets.toml")?;
-    let budgets: BTreeMap<String, Budget> = toml::from_str(&budgets).context("kernels/budgets.toml")?;
+    let budgets: Budgets = toml::from_str(&budgets).context("kernels/budgets.toml")?;
+    let measured = if args.no_workloads { Vec::new() } else { workloads::measure()? };
 
-    println!("{} (nvcc {}), occupancy without dynamic shared memory", manifest.figures_for, manifest.nvcc);
+    let mut wrong = resources(&manifest, &budgets, &measured)?;
+    wrong.extend(traffic(&measured, &budgets));
+    if args.check && !wrong.is_empty() {
+        bail!("over budget:\n{}", wrong.join("\n"));
+    }
+    Ok(())
+}
+
+/// Prints what each entry takes of a multiprocessor; gives what is over budget.
+fn resources(manifest: &Manifest, budgets: &Budgets, measured: &[Workload]) -> Result<Vec<String>> {
+    let mut wrong = Vec::new();
+    println!("{} (nvcc {}); shared memory with the dynamic part of the workloads", manifest.figures_for, manifest.nvcc);
     println!(
         "{:<40} {:>8} {:>10} {:>8} {:>7} {:>10}",
         "entry", "threads", "registers", "shared", "spills", "occupancy"
     );
-    let mut wrong = Vec::new();
     for (module, kernel) in &manifest.kernels {
-        let path = root.join("ptx").join(module).with_extension("ptx");
+        let path = workspace::root().join("ptx").join(module).with_extension("ptx");
         for entry in abi::parse_entries(&fs::read_to_string(path)?).map_err(|why| anyhow!(why))? {
             let figures = *kernel
                 .entries
                 .get(&entry.name)
                 .with_context(|| format!("{} is not in ptx/MANIFEST.toml", entry.name))?;
-            let resident = Multiprocessor::resident_blocks(&entry, figures) * entry.max_threads;
+            let launched = measured.iter().filter_map(|m| m.entries.get(&entry.name)).map(|work| work.shared);
+            let shared = launched.max().unwrap_or(0).max(figures.shared);
             println!(
                 "{:<40} {:>8} {:>10} {:>8} {:>7} {:>9}%",
                 entry.name,
                 entry.max_threads,
                 figures.registers,
-                figures.shared,
+                shared,
                 figures.spills,
-                resident * 100 / Multiprocessor::THREADS
+                Multiprocessor::occupancy(&entry, figures, shared)
             );
             // The line of the entry, else that of its kernel file.
             match budgets.get(&entry.name).or_else(|| budgets.get(module)) {
@@ -98,8 +119,50 @@ pub fn run(args: &Args) -> Result<()> {
             }
         }
     }
-    if args.check && !wrong.is_empty() {
-        bail!("over budget:\n{}", wrong.join("\n"));
+    Ok(wrong)
+}
+
+/// Prints what each workload moves, entry by entry; gives what is over budget.
+fn traffic(measured: &[Workload], budgets: &Budgets) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for workload in measured {
+        let operator = workload.operator.as_str();
+        println!("\n{operator}: {}; fewest bytes {}", workload.what, workload.fewest);
+        println!(
+            "{:<40} {:>8} {:>12} {:>10} {:>11} {:>10} {:>10} {:>7} {:>9} {:>9} {:>7}",
+            "entry",
+            "launches",
+            "instructions",
+            "busiest",
+            "bytes",
+            "requested",
+            "distinct",
+            "x",
+            "conflicts",
+            "divergent",
+            "atomics"
+        );
+        workload.entries.iter().for_each(|(name, work)| line(name, work, None));
+        let total = workload.total();
+        line("in all", &total, Some(workload.fewest));
+        let Some(Budget { distinct, requested, .. }) = budgets.get(operator) else { continue };
+        for (what, have, budget) in [("distinct", total.distinct, distinct), ("requested", total.requested, requested)]
+        {
+            match budget {
+                None => wrong.push(format!("{operator}: no budget of {what} sectors; its workload takes {have}")),
+                Some(most) if have > *most => wrong.push(format!("{operator}: {have} {what} sectors, budget {most}")),
+                Some(_) => {}
+            }
+        }
     }
-    Ok(())
+    wrong
+}
+
+/// One line of the second table; with the fewest bytes, how many times as many the distinct sectors hold.
+fn line(name: &str, w: &Work, fewest: Option<u64>) {
+    let ratio = fewest.map_or(String::new(), |least| format!("{:.2}", (w.distinct * 32) as f64 / least.max(1) as f64));
+    println!(
+        "{name:<40} {:>8} {:>12} {:>10} {:>11} {:>10} {:>10} {ratio:>7} {:>9} {:>9} {:>7}",
+        w.launches, w.instructions, w.busiest, w.bytes, w.requested, w.distinct, w.conflicts, w.divergent, w.atomics
+    );
 }

@@ -3,6 +3,7 @@
 mod bench;
 #[cfg(test)]
 mod build_tests;
+mod coverage;
 mod cudarc_tests;
 mod emulate;
 mod gpu_bundle;
@@ -12,6 +13,7 @@ mod ptx;
 mod report;
 mod test;
 mod toolchain;
+mod workloads;
 mod workspace;
 
 // Shared with the library's build script, so that both read and write PTX in one way.
@@ -48,7 +50,9 @@ enum Task {
     Bench(bench::Args),
     /// Runs cudarc's own driver tests on the emulator.
     CudarcTests(cudarc_tests::Args),
-    /// Prints registers, shared memory, spills and occupancy of every kernel.
+    /// Writes the table of instructions that the emulator's tests execute.
+    Coverage(coverage::Args),
+    /// Prints registers, spills, shared memory, occupancy and memory traffic of every kernel.
     Kernels(kernels::Args),
     /// Builds a folder that tests and measures on a machine with a GPU and no Rust.
     GpuBundle(gpu_bundle::Args),
@@ -65,6 +69,7 @@ fn main() -> ExitCode {
         Task::Test(args) => test::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::CudarcTests(args) => cudarc_tests::run(&args),
+        Task::Coverage(args) => coverage::run(&args),
         Task::Kernels(args) => kernels::run(&args),
         Task::GpuBundle(args) => gpu_bundle::run(&args),
         Task::Report(args) => report::run(&args),

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{emulate, workspace};
+use crate::{coverage, emulate, workspace};
 
 /// Options of `cargo xtask test`.
 #[derive(clap::Args)]
@@ -38,6 +38,10 @@ pub fn run(args: &Args) -> Result<()> {
         if args.seeds > 1 {
             println!("emulator schedule {seed} of {}", args.seeds);
             command.env("WARPLINE_EMULATOR_SEED", seed.to_string());
+        }
+        if args.seeds <= 1 && args.package.is_empty() && args.filters.is_empty() {
+            // For `cargo xtask coverage --recorded`.
+            coverage::record(&mut command)?;
         }
         workspace::run(&mut command)?;
     }

@@ -1,0 +1,129 @@
+//! One representative piece of work per operator, whose counters `cargo xtask kernels` prints beside the fewest bytes that
+//! the operator must move. Not a test of results: those are elsewhere.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray, UInt32Array};
+use warpline::image::{DType, Images, Layout, Normalize, Preprocess, Resize, normalize, preprocess, resize};
+use warpline::{Batch, Column, ExecCtx, ops};
+
+use crate::common::with_device;
+
+const ROWS: usize = 100_000;
+
+/// SplitMix64 (Steele, Lea, Flood 2014), so that every run does the same work.
+fn random(seed: u64) -> impl FnMut() -> u64 {
+    let mut state = seed;
+    move || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
+
+/// A column of i64, one of i32 of which a tenth is null, and with `text` one of strings of up to 31 bytes.
+fn table(text: bool) -> Batch {
+    let (mut next, mut other) = (random(1), random(2));
+    let wide: ArrayRef = Arc::new(Int64Array::from_iter_values((0..ROWS).map(|_| next() as i64)));
+    let values = (0..ROWS).map(|_| (next() % 10 != 0).then_some(next() as i32));
+    let narrow: ArrayRef = Arc::new(Int32Array::from_iter(values));
+    let mut columns = vec![("wide", wide), ("narrow", narrow)];
+    if text {
+        let pool = "the quick brown fox jumps over the lazy dog";
+        let strings = (0..ROWS).map(|_| &pool[..other() as usize % 32]);
+        columns.push(("text", Arc::new(StringArray::from_iter_values(strings))));
+    }
+    Batch::from_record_batch(&RecordBatch::try_from_iter(columns).expect("a batch"))
+}
+
+fn noise(width: u32, height: u32, rows: usize) -> Images {
+    let mut next = random(3);
+    let pixels = (0..3 * width as usize * height as usize * rows).map(|_| next() as u8).collect();
+    Images::from_pixels(pixels, &vec![Some((width, height)); rows]).expect("images")
+}
+
+/// Half of the rows, at random. The mask and the kept rows are read, the kept rows are written.
+fn filter(ctx: &ExecCtx) -> usize {
+    let mut next = random(4);
+    let mask: ArrayRef = Arc::new(BooleanArray::from_iter((0..ROWS).map(|_| Some(next() % 2 == 0))));
+    let mask = Column::from_array(mask);
+    let input = table(false).to(ctx).expect("upload");
+    let output = ops::filter(ctx, &input, &mask.to(ctx).expect("upload")).expect("a filter");
+    mask.nbytes() + 2 * output.nbytes()
+}
+
+/// Half as many rows as there are, drawn at random. The indices and the drawn rows are read, those rows are written.
+fn gather(ctx: &ExecCtx) -> usize {
+    let mut next = random(5);
+    let indices = UInt32Array::from_iter_values((0..ROWS / 2).map(|_| (next() % ROWS as u64) as u32));
+    let indices = Column::from_array(Arc::new(indices));
+    let input = table(true).to(ctx).expect("upload");
+    let output = ops::gather(ctx, &input, &indices.to(ctx).expect("upload")).expect("a gather");
+    indices.nbytes() + 2 * output.nbytes()
+}
+
+const WIDTH: usize = 500;
+const HEIGHT: usize = 375;
+const IMAGES: usize = 2;
+
+/// The shorter side becomes 256. The pixels are read, the rows between the passes are written and read, the result is
+/// written.
+fn resized(ctx: &ExecCtx) -> usize {
+    let input = noise(WIDTH as u32, HEIGHT as u32, IMAGES).to(ctx).expect("upload");
+    let output = resize(ctx, &input, &Resize::shorter(256)).expect("a resize");
+    let (w, h) = output.size(0).expect("an image");
+    let (w, h) = (w as usize, h as usize);
+    IMAGES * 3 * (WIDTH * HEIGHT + 2 * w * HEIGHT + w * h)
+}
+
+/// A byte is read and four are written for each element.
+fn normalized(ctx: &ExecCtx) -> usize {
+    let input = noise(224, 224, IMAGES).to(ctx).expect("upload");
+    normalize(ctx, &input, &Normalize::IMAGENET, DType::F32, Layout::Nchw).expect("tensors");
+    IMAGES * 3 * 224 * 224 * (1 + 4)
+}
+
+/// As [`resized`], cropped to 224 and normalised. The crop's window of the source has a side of 328 pixels.
+fn preprocessed(ctx: &ExecCtx) -> usize {
+    let input = noise(WIDTH as u32, HEIGHT as u32, IMAGES).to(ctx).expect("upload");
+    let what = Preprocess {
+        resize: Resize::shorter(256).crop(224),
+        normalize: Normalize::IMAGENET,
+        dtype: DType::F32,
+        layout: Layout::Nchw,
+    };
+    preprocess(ctx, &input, &what).expect("tensors");
+    let window = 224 * HEIGHT / 256;
+    IMAGES * 3 * (window * window + 2 * 224 * window + 4 * 224 * 224)
+}
+
+/// An operator: the name of its kernel file, what is done, and how.
+type Workload = (&'static str, &'static str, fn(&ExecCtx) -> usize);
+
+const WORKLOADS: [Workload; 5] = [
+    ("filter", "half of 100,000 rows of i64 and nullable i32", filter),
+    ("gather", "50,000 random rows of 100,000 of i64, nullable i32 and strings", gather),
+    ("normalize", "2 images of 224x224 to f32", normalized),
+    ("preprocess", "2 images of 500x375 to 256, crop 224, f32", preprocessed),
+    ("resize", "2 images of 500x375 to 256", resized),
+];
+
+/// Does all of it, and writes to the file that `WARPLINE_WORKLOADS` names a line for each operator: name, fewest bytes,
+/// where in the emulator's file of counters its launches end, and what was done.
+#[test]
+#[ignore = "`cargo xtask kernels` runs it on the emulator and reads its counters"]
+fn kernel_workloads() {
+    with_device(|ctx| {
+        let counters = std::env::var_os("WARPLINE_EMULATOR_COUNTERS");
+        let lines = WORKLOADS.map(|(name, what, run)| {
+            let fewest = run(ctx);
+            ctx.finish().expect("all work succeeds");
+            let end = counters.as_ref().map_or(0, |path| std::fs::metadata(path).expect("counters").len());
+            format!("{name}\t{fewest}\t{end}\t{what}\n")
+        });
+        if let Some(path) = std::env::var_os("WARPLINE_WORKLOADS") {
+            std::fs::write(path, lines.concat()).expect("the file can be written");
+        }
+    });
+}
