@@ -81,18 +81,25 @@ impl Solo {
             *self = Solo { when: stamp, who: fresh };
             return true;
         }
-        let odd = self.who ^ fresh;
-        if odd & !BYTES == 0 && (self.when == stamp || odd == 0) {
-            // The same thread; what it did before its warp met counts as done now only where it does just that again.
-            self.when = stamp;
+        if self.when == stamp && (self.who ^ fresh) & !BYTES == 0 {
             self.who |= fresh & BYTES;
+            return true;
+        }
+        self.note_again::<WRITE>(stamp, fresh)
+    }
+
+    /// The rarer cases: the same thread after its warp met, and further readers.
+    #[inline(never)]
+    fn note_again<const WRITE: bool>(&mut self, stamp: u64, fresh: u64) -> bool {
+        if self.who == fresh {
+            // What the thread did before its warp met counts as done now where it does just that again.
+            self.when = stamp;
             return true;
         }
         !WRITE && self.who < WRITTEN && self.who & KIND != MARKED << 48 && self.join(stamp, fresh)
     }
 
     /// One more reader of a word that is only read. Of the bytes, those that all readers read are remembered.
-    #[inline(never)]
     fn join(&mut self, stamp: u64, fresh: u64) -> bool {
         let both = self.who & fresh & BYTES;
         if (self.who ^ fresh) & (0xffff << 32 | KIND) == 0 {
@@ -127,17 +134,26 @@ pub(super) unsafe fn note_lanes<const WRITE: bool>(
     base: u64,
 ) -> u32 {
     let shift = if WRITE { 60 } else { 56 };
-    let first = (warp as u64 * 32) << 32 | THREAD << 48 | if len >= 4 { 0xf << shift } else { 0 };
+    let whole = if len >= 4 { 0xf << shift } else { 0 };
+    let first = ((warp as u64 * 32) << 32) | (THREAD << 48) | whole;
     let mut rest = 0;
     // SAFETY: passed on.
     unsafe {
         if m == FULL {
+            let (mut thread, mut bit) = (first, 1u64);
             for l in 0..LANES {
-                rest |= note_lane::<WRITE>(words, stamp, first, len, (*a.add(l)).wrapping_sub(base), l);
+                if !note_lane::<WRITE>(words, stamp, thread | bit, len, (*a.add(l)).wrapping_sub(base)) {
+                    rest |= bit as u32;
+                }
+                thread += 1 << 32;
+                bit <<= 1;
             }
         } else {
             for l in active(m) {
-                rest |= note_lane::<WRITE>(words, stamp, first, len, (*a.add(l)).wrapping_sub(base), l);
+                let fresh = first + ((l as u64) << 32 | 1 << l);
+                if !note_lane::<WRITE>(words, stamp, fresh, len, (*a.add(l)).wrapping_sub(base)) {
+                    rest |= 1 << l;
+                }
             }
         }
     }
@@ -145,15 +161,7 @@ pub(super) unsafe fn note_lanes<const WRITE: bool>(
 }
 
 #[inline(always)]
-unsafe fn note_lane<const WRITE: bool>(
-    words: *mut Solo,
-    stamp: u64,
-    first: u64,
-    len: u32,
-    offset: u64,
-    l: usize,
-) -> u32 {
-    let mut fresh = first + ((l as u64) << 32 | 1 << l);
+unsafe fn note_lane<const WRITE: bool>(words: *mut Solo, stamp: u64, mut fresh: u64, len: u32, offset: u64) -> bool {
     if len < 4 {
         fresh |= (((1u64 << len) - 1) << if WRITE { 60 } else { 56 }) << (offset % 4);
     }
@@ -166,6 +174,6 @@ unsafe fn note_lane<const WRITE: bool>(
                 good &= (*word.add(k)).note::<WRITE>(stamp, fresh);
             }
         }
-        (!good as u32) << l
+        good
     }
 }

@@ -11,4 +11,5 @@ mod integers;
 mod lanes;
 mod memory;
 mod predicates;
+mod programs;
 mod text;
