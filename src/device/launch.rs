@@ -128,33 +128,24 @@ impl<'a> ArgPack<'a> {
     }
 }
 
-impl<'a, T> KernelArg<'a> for In<'a, T> {
-    const WIDTH: u32 = 8;
-    fn pack(self, pack: &mut ArgPack<'a>) -> Result<()> {
-        let Some(buffer) = self.buffer else {
-            pack.cells.push(0);
-            return Ok(());
-        };
-        let guard = buffer.for_stream(pack.ctx.stream())?;
-        pack.cells.push(guard.pointer());
-        pack.reads.push(guard);
-        Ok(())
-    }
+macro_rules! buffer_args {
+    ($($buffer:ident into $guards:ident),*) => {$(
+        impl<'a, T> KernelArg<'a> for $buffer<'a, T> {
+            const WIDTH: u32 = 8;
+            fn pack(self, pack: &mut ArgPack<'a>) -> Result<()> {
+                let Some(buffer) = self.buffer else {
+                    pack.cells.push(0);
+                    return Ok(());
+                };
+                let guard = buffer.for_stream(pack.ctx.stream())?;
+                pack.cells.push(guard.pointer());
+                pack.$guards.push(guard);
+                Ok(())
+            }
+        }
+    )*};
 }
-
-impl<'a, T> KernelArg<'a> for Out<'a, T> {
-    const WIDTH: u32 = 8;
-    fn pack(self, pack: &mut ArgPack<'a>) -> Result<()> {
-        let Some(buffer) = self.buffer else {
-            pack.cells.push(0);
-            return Ok(());
-        };
-        let guard = buffer.for_stream(pack.ctx.stream())?;
-        pack.cells.push(guard.pointer());
-        pack.writes.push(guard);
-        Ok(())
-    }
-}
+buffer_args!(In into reads, Out into writes);
 
 macro_rules! number_args {
     ($($number:ty),*) => {$(

@@ -11,13 +11,11 @@ torchvision: ToTensor is `from_numpy(hwc).permute(2, 0, 1).to(float32).div(255)`
 and std, then `sub_(mean).div_(std)`; each is one rounded single-precision operation, as here. Casts round to even.
 """
 import hashlib
-import sys
 
 import ml_dtypes
 import numpy as np
-from PIL import __version__
 
-from make_resize import transform
+from make_resize import run, transform
 
 NAMED = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
@@ -78,15 +76,5 @@ def cases():
                 yield f"{image} {normalize} {dtype} {layout}"
 
 
-def main():
-    assert int(__version__.split(".")[0]) < 13, f"Pillow {__version__}: 13 changed the order of the passes"
-    if "--cases" in sys.argv:
-        lines = [line.strip() for line in sys.stdin if line.strip()]
-    else:
-        lines = list(cases())
-    for line in lines:
-        print(answer(line))
-
-
 if __name__ == "__main__":
-    main()
+    run(answer, cases)

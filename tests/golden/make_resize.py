@@ -100,7 +100,8 @@ def cases():
         yield f"16 9 noise bilinear keep {crop}"
 
 
-def main():
+def run(answer, cases):
+    """Answers the cases of standard input, or those that make the golden file."""
     assert int(__version__.split(".")[0]) < 13, f"Pillow {__version__}: 13 changed the order of the passes"
     if "--cases" in sys.argv:
         lines = [line.strip() for line in sys.stdin if line.strip()]
@@ -111,4 +112,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run(answer, cases)

@@ -7,9 +7,10 @@ use proptest::prelude::*;
 use warpline::device::CountLaunches;
 use warpline::{Batch, Column, Error, ExecCtx, Placement, ops};
 
+use super::same_everywhere;
 use crate::common::cells::{Cell, cells};
 use crate::common::samples::{NULLS, Nulls, SIZES, each_column, every_type, mask, only, wide};
-use crate::common::{assert_same, cases, contexts, golden, peak_under_plan, with_device};
+use crate::common::{cases, contexts, golden, peak_under_plan, with_device};
 
 /// What each column must hold, by reading the input cell by cell.
 fn expected(batch: &Batch, mask: &BooleanArray) -> Vec<Vec<Cell>> {
@@ -29,16 +30,7 @@ fn check(batch: &Batch, mask: &BooleanArray) {
         let (batch, mask) = (batch.to(ctx).expect("upload"), mask.to(ctx).expect("upload"));
         ops::filter(ctx, &batch, &mask).expect("filter").to_host().expect("download")
     };
-    let mut first: Option<Batch> = None;
-    for ctx in contexts() {
-        let result = run(&ctx);
-        for ((field, column), expected) in result.schema().fields().iter().zip(result.columns()).zip(&expected) {
-            let place = ctx.placement();
-            assert_eq!(&cells(&column.to_array().expect("host")), expected, "{} on {place}", field.name());
-        }
-        let first = first.get_or_insert_with(|| result.clone());
-        assert_same(first, &result);
-    }
+    same_everywhere(&expected, run);
 }
 
 #[test]

@@ -6,9 +6,10 @@ use arrow::array::{ArrayRef, Int32Array, Int64Array, StringArray, UInt32Array, U
 use proptest::prelude::*;
 use warpline::{Batch, Column, Error, ExecCtx, ops};
 
+use super::same_everywhere;
 use crate::common::cells::{Cell, cells};
 use crate::common::samples::{NULLS, Nulls, Random, SIZES, each_column, every_type, only, wide};
-use crate::common::{assert_same, cases, contexts, golden, peak_under_plan, with_device};
+use crate::common::{cases, contexts, golden, peak_under_plan, with_device};
 
 /// Seeded indices below `rows`, null now and then when `nulls` asks for it.
 fn indices(count: usize, rows: usize, nulls: Nulls, seed: u64) -> Vec<Option<i64>> {
@@ -50,16 +51,7 @@ fn check(batch: &Batch, indices: &[Option<i64>], kind: usize, or_null: bool) {
         let operator = if or_null { ops::gather_or_null } else { ops::gather };
         operator(ctx, &batch, &column).expect("gather").to_host().expect("download")
     };
-    let mut first: Option<Batch> = None;
-    for ctx in contexts() {
-        let result = run(&ctx);
-        for ((field, column), expected) in result.schema().fields().iter().zip(result.columns()).zip(&expected) {
-            let place = ctx.placement();
-            assert_eq!(&cells(&column.to_array().expect("host")), expected, "{} on {place}", field.name());
-        }
-        let first = first.get_or_insert_with(|| result.clone());
-        assert_same(first, &result);
-    }
+    same_everywhere(&expected, run);
 }
 
 #[test]

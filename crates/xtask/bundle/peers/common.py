@@ -44,3 +44,33 @@ def timed(event, elapsed_ms, work):
         work()
         pairs.append((start, event()))
     return [elapsed_ms(start, end) for start, end in pairs]
+
+
+def cupy_clock(cp):
+    """`event` and `elapsed_ms` for `timed`, on CuPy's stream."""
+
+    def event():
+        e = cp.cuda.Event()
+        e.record()
+        return e
+
+    def elapsed_ms(start, end):
+        end.synchronize()
+        return cp.cuda.get_elapsed_time(start, end)
+
+    return event, elapsed_ms
+
+
+def torch_clock(torch):
+    """`event` and `elapsed_ms` for `timed`, on PyTorch's stream."""
+
+    def event():
+        e = torch.cuda.Event(enable_timing=True)
+        e.record()
+        return e
+
+    def elapsed_ms(start, end):
+        end.synchronize()
+        return start.elapsed_time(end)
+
+    return event, elapsed_ms

@@ -1,11 +1,11 @@
 """torchvision on CUDA: shorter side to 256, centre crop 224, normalise, beside `preprocess/shorter256-crop224`.
 
 It resizes tensors in floating point, so its result is not Pillow's: `equal` says whether it was the same to the bit, and
-the note how far it was off at most, in eighths of a grey level after the normalisation is undone.
+the note how far it was off at most, in grey levels.
 """
 
 import numpy as np
-from common import ABOUT, DATA, report, skip, timed
+from common import ABOUT, DATA, report, skip, timed, torch_clock
 
 try:
     import torch
@@ -19,16 +19,7 @@ if not torch.cuda.is_available():
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
-
-def event():
-    e = torch.cuda.Event(enable_timing=True)
-    e.record()
-    return e
-
-
-def elapsed_ms(start, end):
-    end.synchronize()
-    return start.elapsed_time(end)
+clock = torch_clock(torch)
 
 
 def tensors(images, dtype):
@@ -45,6 +36,6 @@ equal = torch.equal(ours, theirs)
 std = torch.tensor(STD, device="cuda").view(3, 1, 1)
 levels = ((ours - theirs) * std * 255).abs().max().item()
 for name, dtype in [("f32", torch.float32), ("f16", torch.float16)]:
-    times = timed(event, elapsed_ms, lambda: tensors(pixels, dtype))
+    times = timed(*clock, lambda: tensors(pixels, dtype))
     note = f"at most {levels:.3f} grey levels off"
     report("torchvision", torchvision.__version__, "preprocess/shorter256-crop224", name, times, equal, note)
