@@ -428,8 +428,9 @@ impl Shared {
     fn attempt(&self, lane: &Lane, ctx: &ExecCtx, item: Item) -> Result<Item> {
         let (source, row) = item.origins.get(0);
         let (source, row) = (source.clone(), row);
+        let rows = item.batch.num_rows();
         let launched = catch_unwind(AssertUnwindSafe(|| lane.stage.launch(ctx, item)));
-        let mut item = launched.unwrap_or_else(|panic| {
+        let launched = launched.unwrap_or_else(|panic| {
             Err(Error::Item {
                 source_name: source.to_string(),
                 row,
@@ -437,6 +438,14 @@ impl Shared {
                 code: "panic".into(),
                 message: panic_text(panic.as_ref()),
             })
+        });
+        let mut item = launched.map_err(|error| match error {
+            // The device reports a failed kernel at some later call, so this is the batch that met the error.
+            Error::Cuda { op, code, message } => {
+                let op = format!("{}, {rows} rows from row {row} of {source}: {op}", lane.name);
+                Error::Cuda { op, code, message }
+            }
+            other => other,
         })?;
         item.batch = rows::relabel(&lane.output, &item.batch)?;
         self.settle(lane, &mut item)?;

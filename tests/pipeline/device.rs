@@ -123,3 +123,71 @@ fn dropping_a_stream_with_work_on_the_device() {
         ctx.finish().unwrap();
     });
 }
+
+/// Its third batch writes where no memory is.
+struct Poke {
+    module: UserModule,
+    placement: Placement,
+    batches: AtomicU64,
+}
+
+const POKE: &str = ".version 8.0\n.target sm_75\n.address_size 64\n\
+    .visible .entry poke(.param .u64 p) .maxntid 1, 1, 1 { .reg .b64 %rd<2>; .reg .b32 %r<2>;\n\
+    ld.param.u64 %rd1, [p]; mov.u32 %r1, 1; st.global.u32 [%rd1], %r1; ret; }\n";
+
+impl Stage for Poke {
+    fn name(&self) -> &str {
+        "poke"
+    }
+
+    fn placement(&self) -> Placement {
+        self.placement
+    }
+
+    fn bound(&self, _batch: &Batch) -> Result<Bound> {
+        Ok(Bound::default())
+    }
+
+    fn launch(&self, ctx: &ExecCtx, item: Item) -> Result<Item> {
+        if self.batches.fetch_add(1, Ordering::Relaxed) == 2 {
+            let grid = Grid::cover("poke", 1, 1)?;
+            // SAFETY: none: the test is about what follows.
+            unsafe { self.module.launch(ctx.as_cuda().unwrap(), "poke", grid, vec![UserArg::U64(64)])? };
+            ctx.finish()?;
+        }
+        Ok(item)
+    }
+
+    fn concurrency(&self) -> Option<usize> {
+        Some(1)
+    }
+}
+
+/// Runs in a process of its own, as the error would be met by every test on the device.
+#[test]
+#[ignore = "run by a_failed_kernel_ends_the_run_and_lets_the_process_build_a_new_one"]
+fn after_a_failed_kernel() {
+    let ctx = crate::common::device().unwrap();
+    let module = UserModule::from_ptx(ctx.as_cuda().unwrap(), "poke", POKE).unwrap();
+    let poke = Poke { module, placement: ctx.placement(), batches: AtomicU64::new(0) };
+    let pipeline = counted(1000).on(&ctx).batch_rows(100).stage(poke).unwrap().on_error(OnError::Null);
+    let error = pipeline.collect().err().unwrap();
+    assert!(matches!(error, Error::Cuda { .. }), "{error}");
+    assert!(error.to_string().contains("poke, 100 rows from row 200 of memory"), "{error}");
+    // Sticky: the context is lost for everyone who holds it.
+    assert!(matches!(ctx.as_cuda().unwrap().upload("test", &[1; 100]).err(), Some(Error::Cuda { .. })));
+    drop(ctx);
+    let ctx = crate::common::device().unwrap();
+    let out = counted(1000).on(&ctx).stage(add(&ctx, 1)).unwrap().collect().unwrap();
+    assert_eq!(values(&out.batches), (1..1001).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_failed_kernel_ends_the_run_and_lets_the_process_build_a_new_one() {
+    with_device(|_| {
+        let test = ["--exact", "--ignored", "pipeline::device::after_a_failed_kernel"];
+        let child = std::process::Command::new(std::env::current_exe().unwrap()).args(test).output().unwrap();
+        let text = String::from_utf8_lossy(&child.stdout);
+        assert!(child.status.success() && text.contains("1 passed"), "{text}");
+    });
+}
