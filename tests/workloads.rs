@@ -46,7 +46,7 @@ fn noise(width: u32, height: u32, rows: usize) -> Images {
 /// Half of the rows, at random. The mask and the kept rows are read, the kept rows are written.
 fn filter(ctx: &ExecCtx) -> usize {
     let mut next = random(4);
-    let mask: ArrayRef = Arc::new(BooleanArray::from_iter((0..ROWS).map(|_| Some(next() % 2 == 0))));
+    let mask: ArrayRef = Arc::new(BooleanArray::from_iter((0..ROWS).map(|_| Some(next().is_multiple_of(2)))));
     let mask = Column::from_array(mask);
     let input = table(false).to(ctx).expect("upload");
     let output = ops::filter(ctx, &input, &mask.to(ctx).expect("upload")).expect("a filter");
