@@ -75,7 +75,7 @@ fn tests() -> Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
         let path = entry?.path();
-        if path.extension().is_some_and(|e| e == "rs") {
+        if path.extension().is_some_and(|e| e == "rs") || path.join("main.rs").exists() {
             names.extend(path.file_stem().map(|s| s.to_string_lossy().into_owned()));
         }
     }
