@@ -28,12 +28,16 @@ pub fn candidates() -> Vec<PathBuf> {
 
 /// The nvcc of the pip package `nvidia-cuda-nvcc` in this virtual environment.
 pub fn in_virtual_env(venv: &Path) -> Option<PathBuf> {
-    let versions = std::fs::read_dir(venv.join("lib")).ok()?;
-    versions
-        .flatten()
-        .map(|version| version.path().join("site-packages/nvidia"))
+    wheels(venv)
+        .into_iter()
         .flat_map(|nvidia| ["cu13/bin/nvcc", "cuda_nvcc/bin/nvcc"].map(|nvcc| nvidia.join(nvcc)))
         .find(|nvcc| nvcc.is_file())
+}
+
+/// Where NVIDIA's pip packages lie in this virtual environment: a folder for each version of Python in it.
+pub fn wheels(venv: &Path) -> Vec<PathBuf> {
+    let versions = std::fs::read_dir(venv.join("lib")).into_iter().flatten().flatten();
+    versions.map(|version| version.path().join("site-packages/nvidia")).collect()
 }
 
 /// Compiles a kernel file to canonical PTX; `scratch` holds the raw output.

@@ -71,6 +71,7 @@ impl ReadAt for File {
 /// An open file of known length that several readers may read at once. Cheap to clone.
 pub(crate) struct StoredFile<F = File> {
     file: Arc<F>,
+    /// Bytes when it was opened.
     len: u64,
 }
 
@@ -89,11 +90,6 @@ impl StoredFile {
             return Err(ErrorKind::IsADirectory.into());
         }
         Ok(StoredFile { file: Arc::new(file), len: found.len() })
-    }
-
-    /// Length in bytes when it was opened.
-    pub(crate) fn len(&self) -> u64 {
-        self.len
     }
 }
 

@@ -7,46 +7,36 @@ use arrow::array::{ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, 
 use warpline::image::{DType, Images, Layout, Normalize, Preprocess, Resize, normalize, preprocess, resize};
 use warpline::{Batch, Column, ExecCtx, ops};
 
+use crate::common::samples::Random;
 use crate::common::with_device;
 
 const ROWS: usize = 100_000;
 
-/// SplitMix64 (Steele, Lea, Flood 2014), so that every run does the same work.
-fn random(seed: u64) -> impl FnMut() -> u64 {
-    let mut state = seed;
-    move || {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-}
-
 /// A column of i64, one of i32 of which a tenth is null, and with `text` one of strings of up to 31 bytes.
 fn table(text: bool) -> Batch {
-    let (mut next, mut other) = (random(1), random(2));
-    let wide: ArrayRef = Arc::new(Int64Array::from_iter_values((0..ROWS).map(|_| next() as i64)));
-    let values = (0..ROWS).map(|_| (next() % 10 != 0).then_some(next() as i32));
+    let (mut random, mut other) = (Random(1), Random(2));
+    let wide: ArrayRef = Arc::new(Int64Array::from_iter_values((0..ROWS).map(|_| random.next() as i64)));
+    let values = (0..ROWS).map(|_| (random.next() % 10 != 0).then_some(random.next() as i32));
     let narrow: ArrayRef = Arc::new(Int32Array::from_iter(values));
     let mut columns = vec![("wide", wide), ("narrow", narrow)];
     if text {
         let pool = "the quick brown fox jumps over the lazy dog";
-        let strings = (0..ROWS).map(|_| &pool[..other() as usize % 32]);
+        let strings = (0..ROWS).map(|_| &pool[..other.next() as usize % 32]);
         columns.push(("text", Arc::new(StringArray::from_iter_values(strings))));
     }
     Batch::from_record_batch(&RecordBatch::try_from_iter(columns).expect("a batch"))
 }
 
 fn noise(width: u32, height: u32, rows: usize) -> Images {
-    let mut next = random(3);
-    let pixels = (0..3 * width as usize * height as usize * rows).map(|_| next() as u8).collect();
+    let mut random = Random(3);
+    let pixels = (0..3 * width as usize * height as usize * rows).map(|_| random.next() as u8).collect();
     Images::from_pixels(pixels, &vec![Some((width, height)); rows]).expect("images")
 }
 
 /// Half of the rows, at random. The mask and the kept rows are read, the kept rows are written.
 fn filter(ctx: &ExecCtx) -> usize {
-    let mut next = random(4);
-    let mask: ArrayRef = Arc::new(BooleanArray::from_iter((0..ROWS).map(|_| Some(next().is_multiple_of(2)))));
+    let mut random = Random(4);
+    let mask: ArrayRef = Arc::new(BooleanArray::from_iter((0..ROWS).map(|_| Some(random.next().is_multiple_of(2)))));
     let mask = Column::from_array(mask);
     let input = table(false).to(ctx).expect("upload");
     let output = ops::filter(ctx, &input, &mask.to(ctx).expect("upload")).expect("a filter");
@@ -55,8 +45,8 @@ fn filter(ctx: &ExecCtx) -> usize {
 
 /// Half as many rows as there are, drawn at random. The indices and the drawn rows are read, those rows are written.
 fn gather(ctx: &ExecCtx) -> usize {
-    let mut next = random(5);
-    let indices = UInt32Array::from_iter_values((0..ROWS / 2).map(|_| (next() % ROWS as u64) as u32));
+    let mut random = Random(5);
+    let indices = UInt32Array::from_iter_values((0..ROWS / 2).map(|_| (random.next() % ROWS as u64) as u32));
     let indices = Column::from_array(Arc::new(indices));
     let input = table(true).to(ctx).expect("upload");
     let output = ops::gather(ctx, &input, &indices.to(ctx).expect("upload")).expect("a gather");

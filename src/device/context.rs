@@ -235,22 +235,21 @@ impl CudaCtx {
 
     /// [`CudaCtx::upload`], still writable.
     pub fn upload_mut(&self, op: &str, bytes: &[u8]) -> Result<DeviceBufferMut> {
-        if bytes.len() > DIRECT_UPLOAD {
-            let (mut buffer, padded) = self.allocate_raw(op, bytes.len())?;
-            let pointer = buffer.for_stream(&self.stream)?.pointer();
-            // SAFETY: the allocation has `padded` bytes, and no other stream knows it yet.
-            unsafe { self.staging.upload(op, bytes, padded, pointer, &self.stream)? };
-            self.copies.host_to_device.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        let (mut buffer, padded) = self.allocate_raw(op, bytes.len())?;
+        if bytes.is_empty() {
             return Ok(buffer);
         }
-        let mut buffer = self.allocate(op, bytes.len())?;
-        if !bytes.is_empty() {
-            let pointer = buffer.for_stream(&self.stream)?.pointer();
+        let pointer = buffer.for_stream(&self.stream)?.pointer();
+        if bytes.len() > DIRECT_UPLOAD {
+            // SAFETY: the allocation has `padded` bytes, and no other stream knows it yet.
+            unsafe { self.staging.upload(op, bytes, padded, pointer, &self.stream)? };
+        } else {
             let raw = self.stream.bind(op)?;
             // SAFETY: the destination has `bytes.len()` bytes; the driver takes pageable memory before it returns.
             check(op, unsafe { result::memcpy_htod_async(pointer, bytes, raw) })?;
-            self.copies.host_to_device.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            self.fill_zero(op, &mut buffer, bytes.len(), padded - bytes.len())?;
         }
+        self.copies.host_to_device.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         Ok(buffer)
     }
 

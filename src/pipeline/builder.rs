@@ -139,8 +139,9 @@ impl Pipeline {
         self
     }
 
-    /// The memory for all batches in flight, wherever they are, and for what stages hold: 1 GiB unless said. A batch whose next step needs more than
-    /// an eighth of it is split; a single row that needs more than three eighths is an error of that row.
+    /// The memory for all batches in flight, wherever they are, and for what stages hold ([`Stage::held`]): 1 GiB unless
+    /// said. A batch whose next step needs more than an eighth of what stages leave is split; a single row that needs
+    /// more than three eighths is an error of that row.
     pub fn budget(mut self, budget: Bytes) -> Self {
         self.budget = budget;
         self

@@ -11,7 +11,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{emulate, workspace};
+use crate::{emulate, nvcc, workspace};
 
 /// Options of `cargo xtask cudarc-tests`.
 #[derive(clap::Args)]
@@ -165,32 +165,20 @@ fn build(source: &Path, target: &Path) -> Result<PathBuf> {
     let mut command = workspace::cargo();
     command.current_dir(source).env("CARGO_TARGET_DIR", target);
     command.args(["test", "--lib", "--no-run", "--no-default-features", "--features", FEATURES]);
-    command.args(["--message-format", "json-render-diagnostics"]).stderr(std::process::Stdio::inherit());
-    let output = command.output().context("cannot run cargo test")?;
-    ensure!(output.status.success(), "cudarc's tests do not build");
-    let messages = String::from_utf8(output.stdout)?;
-    let exe = messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .find_map(|m| m["executable"].as_str().map(PathBuf::from));
-    exe.context("cargo built no test binary")
+    let built = workspace::executables(&mut command)?;
+    let exe = built.first().and_then(|message| message["executable"].as_str());
+    exe.map(PathBuf::from).context("cargo built no test binary")
 }
 
-/// Folders of Python packages that may hold NVIDIA's wheels.
-fn site_packages() -> Result<Vec<PathBuf>> {
+/// Where NVIDIA's pip packages may lie: in the active Python environment, or in the one that CI makes.
+fn wheels() -> Result<Vec<PathBuf>> {
     let venvs = [std::env::var_os("VIRTUAL_ENV").map(PathBuf::from), Some(workspace::cache_dir()?.join("venv"))];
-    let mut found = Vec::new();
-    for venv in venvs.into_iter().flatten() {
-        for entry in fs::read_dir(venv.join("lib")).into_iter().flatten() {
-            found.push(entry?.path().join("site-packages/nvidia"));
-        }
-    }
-    Ok(found)
+    Ok(venvs.iter().flatten().flat_map(|venv| nvcc::wheels(venv)).collect())
 }
 
 /// The folder of the PyPI package's `libnvrtc.so.12`.
 fn nvrtc() -> Result<PathBuf> {
-    let folders = site_packages()?.into_iter().map(|f| f.join("cuda_nvrtc/lib"));
+    let folders = wheels()?.into_iter().map(|f| f.join("cuda_nvrtc/lib"));
     let found = folders.into_iter().find(|f| f.join("libnvrtc.so.12").exists());
     let Some(found) = found else {
         bail!("no NVRTC in the active Python environment: `pip install -r .ci/requirements.txt` gets it");
@@ -200,7 +188,7 @@ fn nvrtc() -> Result<PathBuf> {
 
 /// Rust expressions of the folders with `cuda_fp16.h` and what it includes.
 fn headers() -> Result<String> {
-    let folders = site_packages()?.into_iter().flat_map(|f| [f.join("cu13/include"), f.join("cu13/include/cccl")]);
+    let folders = wheels()?.into_iter().flat_map(|f| [f.join("cu13/include"), f.join("cu13/include/cccl")]);
     let list: Vec<String> =
         folders.filter(|f| f.is_dir()).map(|f| format!("{:?}.into()", f.display().to_string())).collect();
     ensure!(

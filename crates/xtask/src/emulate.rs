@@ -34,9 +34,14 @@ pub fn run(args: &Args) -> Result<()> {
 /// Never into `<target>/ci/`: cargo puts that folder into `LD_LIBRARY_PATH`, so every `cargo run` would load the
 /// emulator in place of the real driver.
 pub fn build() -> Result<PathBuf> {
-    workspace::run(workspace::cargo().args(["build", "--quiet", "--profile", "ci", "--package", "warpline-emulator"]))?;
     let target = workspace::target_dir()?;
-    let library = target.join("ci/libwarpline_emulator.so");
+    // In a folder of its own: the library's file name carries no hash, so builds with the features of other packages
+    // would write it again each time, and cargo would build it again each time.
+    let apart = target.join("emulator-build");
+    let mut cargo = workspace::cargo();
+    cargo.args(["build", "--quiet", "--profile", "ci", "--package", "warpline-emulator", "--lib", "--target-dir"]);
+    workspace::run(cargo.arg(&apart))?;
+    let library = apart.join("ci/libwarpline_emulator.so");
     let folder = target.join("emulator");
     fs::create_dir_all(&folder)?;
     install(&folder.join("libcuda.so.1"), |to| fs::copy(&library, to).map(|_| ()))?;

@@ -77,11 +77,8 @@ fn executables() -> Result<Vec<(PathBuf, &'static str)>> {
     let mut found = Vec::new();
     for what in [&["test", "--no-run"][..], &["bench", "--no-run", "--bench", "main"]] {
         let mut command = workspace::cargo();
-        command.args(what).args(["--profile", "ci", "--workspace", "--message-format", "json-render-diagnostics"]);
-        let output = command.stderr(std::process::Stdio::inherit()).output().context("cannot run cargo")?;
-        ensure!(output.status.success(), "cargo {} failed", what.join(" "));
-        for line in String::from_utf8(output.stdout)?.lines() {
-            let message: Value = serde_json::from_str(line)?;
+        command.args(what).args(["--profile", "ci", "--workspace"]);
+        for message in workspace::executables(&mut command)? {
             let Some(path) = message["executable"].as_str() else { continue };
             // The package's name follows the path of its folder in the id.
             let package = message["package_id"].as_str().unwrap_or_default();

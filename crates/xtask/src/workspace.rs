@@ -2,9 +2,10 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
 
 /// The root of the repository: of the clone that `cargo xtask` was called in, for clones may share a target folder
 /// and with it this binary.
@@ -20,7 +21,7 @@ pub fn target_dir() -> Result<PathBuf> {
         .output()
         .context("cannot run cargo metadata")?;
     ensure!(output.status.success(), "cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr));
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let metadata: Value = serde_json::from_slice(&output.stdout)?;
     let target = metadata["target_directory"].as_str().context("cargo metadata names no target folder")?;
     Ok(PathBuf::from(target))
 }
@@ -49,6 +50,18 @@ pub fn run(command: &mut Command) -> Result<()> {
         bail!("{shown}: {status}");
     }
     Ok(())
+}
+
+/// Runs a cargo command that builds; gives cargo's messages about the executables that came out (each has the path as
+/// `executable`). What the compiler says goes to standard error.
+pub fn executables(command: &mut Command) -> Result<Vec<Value>> {
+    command.args(["--message-format", "json-render-diagnostics"]).stderr(Stdio::inherit());
+    let shown = shown(command);
+    let output = command.output().with_context(|| format!("cannot run {shown}"))?;
+    ensure!(output.status.success(), "{shown}: {}", output.status);
+    let lines = String::from_utf8(output.stdout)?;
+    let messages = lines.lines().map(serde_json::from_str).collect::<Result<Vec<Value>, _>>()?;
+    Ok(messages.into_iter().filter(|message| message["executable"].is_string()).collect())
 }
 
 /// A command as one would type it.

@@ -5,6 +5,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -120,20 +121,17 @@ fn build(source: &Path, target: &Path) -> Result<PathBuf, String> {
     library.ok_or_else(|| "cargo built no shared library".into())
 }
 
-/// Puts a library into a folder under the driver's names, each in one step, so that processes which use an older one
-/// keep it.
+/// Puts a library into a folder under the driver's names, in one step, so that processes which use an older one keep it.
+/// As in the driver's packages, one name is a link to the other: a process that opens both must not hold two emulators.
 fn put(library: &Path, folder: &Path) -> Result<(), String> {
     let fail = |e: std::io::Error| format!("cannot put {} into {}: {e}", library.display(), folder.display());
     fs::create_dir_all(folder).map_err(fail)?;
     let stamp = |p: &Path| fs::metadata(p).and_then(|m| Ok((m.len(), m.modified()?))).ok();
-    for name in ["libcuda.so", "libcuda.so.1"] {
-        let to = folder.join(name);
-        let newer = stamp(library).zip(stamp(&to)).is_none_or(|(from, to)| from.0 != to.0 || from.1 > to.1);
-        if newer {
-            let fresh = folder.join(format!("{name}.{}", std::process::id()));
-            fs::copy(library, &fresh).map_err(fail)?;
-            fs::rename(&fresh, &to).map_err(fail)?;
-        }
+    let to = folder.join("libcuda.so.1");
+    let fresh = folder.join(format!("new.{}", std::process::id()));
+    let newer = stamp(library).zip(stamp(&to)).is_none_or(|(from, to)| from.0 != to.0 || from.1 > to.1);
+    if newer {
+        fs::copy(library, &fresh).and_then(|_| fs::rename(&fresh, &to)).map_err(fail)?;
     }
-    Ok(())
+    symlink("libcuda.so.1", &fresh).and_then(|()| fs::rename(&fresh, folder.join("libcuda.so"))).map_err(fail)
 }

@@ -8,8 +8,6 @@ use std::time::Instant;
 use super::errors::code;
 use super::graph::NodeKind;
 use super::state::*;
-use crate::checks::{Fault, FaultKind};
-use crate::exec::code::Program;
 use crate::exec::launch::{Launch, run};
 use crate::mem::Map;
 
@@ -112,14 +110,6 @@ fn limits(f: &Function, grid: [u32; 3], block: [u32; 3], shared: u32) -> Res {
     Ok(())
 }
 
-/// The code of a failed launch; a failed assertion, which is a call and no `trap`, has one of its own.
-fn failure_code(program: &Program, fault: &Fault) -> i32 {
-    match fault.kind {
-        FaultKind::Trap if program.opcode(fault.pc).starts_with("call") => code::ASSERT,
-        kind => kind.code() as i32,
-    }
-}
-
 /// What a launch asks for beside its parameters.
 struct Geometry {
     grid: [u32; 3],
@@ -167,7 +157,7 @@ fn launch(handle: usize, g: Geometry, stream: usize, params: *const *const c_voi
         let started = Instant::now();
         let (counters, failure) = run(job, &d.pool);
         if let Some(failure) = failure {
-            c.fail(failure_code(&f.program, &failure.fault), &failure.report);
+            c.fail(failure.fault.kind.code() as i32, &failure.report);
         }
         if count {
             d.count(&serde_json::json!({
