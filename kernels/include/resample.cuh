@@ -1,8 +1,8 @@
 // One resampling pass over a ragged batch of RGB images: descriptors, work split and the integer sums.
 //
-// A pass resamples along one axis, or copies, a window of an image, and puts it on a black canvas of the image's own
-// size. A thread makes a quad: four neighbouring canvas pixels of a row, 12 sums. Which quad is a function of the block
-// and the thread alone, so any schedule gives the same result.
+// A pass resamples along one axis, or copies, a window of an image, and puts it on a canvas of the image's own size and
+// colour, which may then be turned round. A thread makes a quad: four neighbouring pixels of a row of the result, 12
+// sums. Which quad is a function of the block and the thread alone, so any schedule gives the same result.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,14 @@ enum PassKind : uint32_t {
     kCopy = 1,        // source pixels as they are
     kHorizontal = 2,  // weighted sums along rows
     kVertical = 3,    // weighted sums along columns
+    kPassMask = 3,
 };
+
+// What else the word of the PassKind holds; red, green and blue of the canvas are its upper three bytes.
+constexpr uint32_t kBetween = 1 << 2;  // the source is the buffer between the passes
+constexpr uint32_t kFlipX = 1 << 3;    // the canvas is mirrored left to right
+constexpr uint32_t kFlipY = 1 << 4;    // the canvas is mirrored top to bottom
+constexpr uint32_t kFillShift = 8;
 
 // One image of a pass, 64 bytes.
 struct alignas(16) ImagePass {
@@ -28,17 +35,16 @@ struct alignas(16) ImagePass {
     uint32_t source_row;     // bytes from one source row to the next
     uint32_t out_row;        // elements from one canvas row to the next
     uint32_t taps;           // entry of the window's first pixel along the resampled axis
-    uint32_t kind;           // a PassKind, plus kBetween where the source is the buffer between the passes
+    uint32_t kind;           // a PassKind, the bits above and the canvas's colour
     uint32_t canvas_width;   // pixels
     uint32_t canvas_height;
-    uint32_t left;           // where the window lies on the canvas
+    uint32_t left;           // where the window lies on the canvas before any flip
     uint32_t top;
     uint32_t width;          // the window's size on the canvas
     uint32_t height;
     uint32_t first_block;    // first block of the grid that works on this image
     uint32_t tile;           // columns of a staged tile, or 0: resize.cu
 };
-constexpr uint32_t kBetween = 4;
 
 // The source pixels of one output pixel along the resampled axis, 16 bytes.
 struct alignas(16) Taps {
@@ -94,7 +100,7 @@ __device__ __forceinline__ void add_words(int32_t (&sums)[12], const uint8_t* by
 __device__ __forceinline__ void make_pixel(const PassInputs& in, const ImagePass& image, const uint8_t* source,
                                            uint32_t x, uint32_t y, uint32_t (&rgb)[3]) {
     const uint64_t row = image.source_row;
-    const uint32_t kind = image.kind & ~kBetween;
+    const uint32_t kind = image.kind & kPassMask;
     const bool horizontal = kind == kHorizontal;
     if (kind == kCopy) {
         const uint8_t* at = source + y * row + static_cast<uint64_t>(x) * 3;
@@ -121,16 +127,19 @@ __device__ __forceinline__ void make_pixel(const PassInputs& in, const ImagePass
     rgb[2] = to_byte(blue);
 }
 
-// The bytes of the canvas quad at (x, y); black where the window does not cover it.
+// The bytes of the result's quad at (x, y); the canvas's colour where the window does not cover it.
 __device__ __forceinline__ void make_quad(const PassInputs& in, const ImagePass& image, uint32_t x, uint32_t y,
                                           uint32_t count, uint32_t (&bytes)[12]) {
     const uint8_t* source = ((image.kind & kBetween) ? in.between : in.pixels) + image.source;
     const uint64_t row = image.source_row;
-    // Unsigned: left of and above the window wraps to a large number.
-    const uint32_t window_x = x - image.left;
-    const uint32_t window_y = y - image.top;
-    const bool inside = window_x < image.width && image.width - window_x >= kQuad && window_y < image.height;
-    if (inside && (image.kind & ~kBetween) == kVertical) {
+    // The quad's place on the canvas before a flip, from the window's corner on. Unsigned: left of and above the window
+    // wraps to a large number.
+    const bool mirrored = (image.kind & kFlipX) != 0;
+    const uint32_t window_x = (mirrored ? image.canvas_width - count - x : x) - image.left;
+    const uint32_t window_y = ((image.kind & kFlipY) ? image.canvas_height - 1 - y : y) - image.top;
+    const bool inside = count == kQuad && window_x < image.width && image.width - window_x >= kQuad &&
+                        window_y < image.height;
+    if (inside && (image.kind & kPassMask) == kVertical) {
         const Taps taps = in.taps[image.taps + window_y];
         const uint8_t* at = source + taps.start * row + static_cast<uint64_t>(window_x) * 3;
         if (((reinterpret_cast<uintptr_t>(at) | row) & 3) == 0) {
@@ -144,16 +153,22 @@ __device__ __forceinline__ void make_quad(const PassInputs& in, const ImagePass&
             }
 #pragma unroll
             for (uint32_t i = 0; i < 12; ++i) {
-                bytes[i] = to_byte(sums[i]);
+                const uint32_t turned = (kQuad - 1 - i / 3) * 3 + i % 3;
+                bytes[i] = to_byte(mirrored ? sums[turned] : sums[i]);
             }
             return;
         }
     }
 #pragma unroll
     for (uint32_t pixel = 0; pixel < kQuad; ++pixel) {
-        uint32_t rgb[3] = {0, 0, 0};
-        if (pixel < count && window_x + pixel < image.width && window_y < image.height) {
-            make_pixel(in, image, source, window_x + pixel, window_y, rgb);
+        uint32_t rgb[3];
+#pragma unroll
+        for (uint32_t channel = 0; channel < 3; ++channel) {
+            rgb[channel] = image.kind >> (kFillShift + 8 * channel) & 0xff;
+        }
+        const uint32_t pixel_x = window_x + (mirrored ? count - 1 - pixel : pixel);
+        if (pixel < count && pixel_x < image.width && window_y < image.height) {
+            make_pixel(in, image, source, pixel_x, window_y, rgb);
         }
 #pragma unroll
         for (uint32_t channel = 0; channel < 3; ++channel) {
@@ -175,7 +190,7 @@ __device__ __forceinline__ void resample_image(const PassInputs& in, const Image
     const uint32_t y = static_cast<uint32_t>(item) / quads;
     const uint32_t x = (static_cast<uint32_t>(item) - y * quads) * kQuad;
     const uint32_t count = min(kQuad, image.canvas_width - x);
-    if (image.kind == kNull) {
+    if ((image.kind & kPassMask) == kNull) {
         sink.zero(image, x, y, count);
         return;
     }

@@ -12,6 +12,6 @@ pub use crate::device::MemoryPlan;
 pub use interpolation::Interpolation;
 pub use normalize::{Normalize, normalize};
 pub use preprocess::{Preprocess, Tensors, preprocess, preprocess_plan};
-pub use resize::{Crop, MAX_PIXELS, Resize, Target, resize};
+pub use resize::{Centering, Crop, MAX_PIXELS, Pad, Place, RandomCrop, Resize, Target, resize};
 pub use rgb::{ImageRow, Images, ImagesBuilder};
 pub use tensor::{DType, Layout, TensorSpec};

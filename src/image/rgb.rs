@@ -50,6 +50,8 @@ pub struct Images {
     rows: Arc<[Option<ImageRow>]>,
     /// The data child's bytes where the column is on the host.
     host: Option<Buffer>,
+    /// What random choices know the rows by; their numbers where absent.
+    ids: Option<Arc<[u64]>>,
 }
 
 impl Images {
@@ -71,7 +73,7 @@ impl Images {
         }
         if let Some(device) = column.as_device() {
             let rows = device_rows(device)?;
-            return Ok(Images { column, rows, host: None });
+            return Ok(Images { column, rows, host: None, ids: None });
         }
         let array = column.to_array()?;
         let array = array.as_struct();
@@ -93,7 +95,7 @@ impl Images {
             })
             .collect::<Result<Arc<[_]>>>()?;
         let host = Some(data.values().clone());
-        Ok(Images { column, rows, host })
+        Ok(Images { column, rows, host, ids: None })
     }
 
     /// Images from their pixels, one after the other in `data`, and their sizes (width, height); `None` is a null row
@@ -156,6 +158,39 @@ impl Images {
         self.host.as_ref()?.as_slice().get(place.offset..place.offset + place.nbytes())
     }
 
+    /// With these numbers, one for each row, as what random choices know the rows by ([`Resize::seed`]): a row keeps its
+    /// random crop and flips wherever it stands if its number stays. They are not part of the Arrow column.
+    ///
+    /// ```
+    /// use warpline::image::Images;
+    /// let images = Images::from_pixels(vec![0; 6], &[Some((1, 1)), Some((1, 1))])?;
+    /// assert_eq!(images.row_id(1), 1);
+    /// assert_eq!(images.with_row_ids(&[40, 41])?.row_id(1), 41);
+    /// # Ok::<(), warpline::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `InvalidInput` when there are more or fewer numbers than rows.
+    ///
+    /// [`Resize::seed`]: crate::image::Resize::seed
+    pub fn with_row_ids(self, ids: &[u64]) -> Result<Self> {
+        if ids.len() != self.len() {
+            return Err(Error::invalid(OP, format!("{} row ids for {} rows", ids.len(), self.len())));
+        }
+        Ok(Images { ids: Some(ids.into()), ..self })
+    }
+
+    /// With the row ids of the images that these were made from.
+    pub(crate) fn ids_of(self, source: &Images) -> Self {
+        Images { ids: source.ids.clone(), ..self }
+    }
+
+    /// What random choices know a row by: the number that [`with_row_ids`](Images::with_row_ids) gave it, by default the
+    /// row's own.
+    pub fn row_id(&self, row: usize) -> u64 {
+        self.ids.as_ref().and_then(|ids| ids.get(row).copied()).unwrap_or(row as u64)
+    }
+
     /// The images where `ctx` runs: themselves when they are there already, otherwise a copy.
     ///
     /// # Synchronization
@@ -166,7 +201,7 @@ impl Images {
         }
         let column = self.column.to(ctx)?;
         match column.placement() {
-            Placement::Host => Images::try_new(column),
+            Placement::Host => Ok(Images::try_new(column)?.ids_of(self)),
             Placement::Cuda(_) => {
                 // An upload begins at the first row's first byte.
                 let first = match self.host {
@@ -175,7 +210,7 @@ impl Images {
                 };
                 let rebase = |row: ImageRow| ImageRow { offset: row.offset - first as usize, ..row };
                 let rows = self.rows.iter().map(|row| row.map(rebase)).collect();
-                Ok(Images { column, rows, host: None })
+                Ok(Images { column, rows, host: None, ids: self.ids.clone() })
             }
         }
     }
@@ -201,7 +236,7 @@ impl Images {
             .iter()
             .zip(offsets)
             .map(|(size, &offset)| size.map(|(width, height)| ImageRow { offset: offset as usize, width, height }));
-        Ok(Images { rows: rows.collect(), column: column.into(), host: None })
+        Ok(Images { rows: rows.collect(), column: column.into(), host: None, ids: None })
     }
 
     /// The pixels of all rows on the device.

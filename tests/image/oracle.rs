@@ -1,10 +1,12 @@
 //! Cases shared with `tests/golden/make_resize.py` and `make_normalize.py`, and live answers from those scripts.
 
+use std::fmt::Debug;
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
-use warpline::image::{Crop, Images, Resize, Target};
+use warpline::image::{Crop, Images, RandomCrop, Resize, Target};
 
 /// The pattern that the scripts make: SplitMix64 of the byte's index, top byte.
 pub fn pattern(width: u32, height: u32, kind: &str) -> Vec<u8> {
@@ -29,20 +31,53 @@ pub fn one(width: u32, height: u32, kind: &str) -> Images {
 
 /// A case's source image and what to do with it, from the first six fields of its line.
 pub fn parse_case(fields: &[&str]) -> (Images, Resize) {
-    let number = |text: &str| text.parse::<u32>().expect("a number");
-    let pair = |text: &str| text.split_once('x').map(|(w, h)| (number(w), number(h)));
-    let [width, height, kind, interpolation, target, crop] = fields[..6] else { panic!("six fields") };
+    let [width, height, kind, interpolation, target, steps] = fields[..6] else { panic!("six fields") };
     let target = match target.split_once(':') {
         None => Target::Keep,
         Some(("shorter", n)) => Target::Shorter(number(n)),
-        Some((_, size)) => pair(size).map(|(width, height)| Target::Exact { width, height }).expect("WxH"),
+        Some((kind, size)) => match (kind, pair(size)) {
+            ("exact", (width, height)) => Target::Exact { width, height },
+            (_, (width, height)) => Target::Fit { width, height },
+        },
     };
-    let resize = Resize {
-        target,
-        crop: pair(crop).map(|(width, height)| Crop { width, height }),
-        interpolation: interpolation.parse().expect("a filter"),
-    };
-    (one(number(width), number(height), kind), resize)
+    let mut steps = steps.split(';');
+    let crop = steps.next().filter(|crop| *crop != "none").map(pair).map(|(width, height)| Crop { width, height });
+    let start = Resize { target, crop, interpolation: interpolation.parse().expect("a filter"), ..Resize::keep() };
+    let images = one(number(width), number(height), kind);
+    steps.fold((images, start), |(images, resize), step| {
+        let (name, value) = step.split_once(':').expect("NAME:VALUE");
+        match name {
+            "pad" => {
+                let (size, place) = value.split_once('@').expect("WxH@PLACE");
+                let (width, height) = pair(size);
+                (images, resize.pad_to(width, height).place(place.parse().expect("a place")))
+            }
+            "fill" => (images, resize.fill(numbers(value))),
+            "part" => {
+                let [least, most, thin, wide] = numbers(value);
+                (images, resize.random_crop(RandomCrop { scale: (least, most), ratio: (thin, wide) }))
+            }
+            "hflip" => (images, resize.hflip(number(value))),
+            "vflip" => (images, resize.vflip(number(value))),
+            "seed" => {
+                let [seed, row] = numbers(value);
+                (images.with_row_ids(&[row]).expect("one row"), resize.seed(seed))
+            }
+            other => panic!("no step {other}"),
+        }
+    })
+}
+
+fn number<T: FromStr<Err: Debug>>(text: &str) -> T {
+    text.parse().expect("a number")
+}
+
+fn numbers<T: FromStr<Err: Debug> + Debug, const N: usize>(text: &str) -> [T; N] {
+    text.split(',').map(number).collect::<Vec<T>>().try_into().expect("as many numbers")
+}
+
+fn pair(text: &str) -> (u32, u32) {
+    text.split_once('x').map(|(w, h)| (number(w), number(h))).expect("WxH")
 }
 
 /// SHA-256 in hexadecimal.

@@ -42,7 +42,7 @@ where
             .pixels(row)
             .ok_or_else(|| Error::Internal { op: OP, why: format!("row {row} has a plan but no pixels") })?;
         if image.is_padded() {
-            fill_black(out, table, spec.layout);
+            fill(out, image.fill, table, spec.layout);
         }
         write(image, &resample(pixels, image, &plan.tables), table, spec.layout, out);
         Ok::<_, Error>(())
@@ -57,26 +57,24 @@ where
     Ok(Column::from_array(Arc::new(list)))
 }
 
-/// Padding is black before it is normalised.
-fn fill_black<V: Copy>(out: &mut [V], table: &[[V; 256]; 3], layout: Layout) {
+/// Padding has its colour before it is normalised.
+fn fill<V: Copy>(out: &mut [V], color: [u8; 3], table: &[[V; 256]; 3], layout: Layout) {
+    let values = [0, 1, 2].map(|c| table[c][usize::from(color[c])]);
     match layout {
         Layout::Nchw => {
             let plane = out.len() / 3;
-            out.chunks_exact_mut(plane).zip(table).for_each(|(plane, table)| plane.fill(table[0]));
+            out.chunks_exact_mut(plane).zip(values).for_each(|(plane, value)| plane.fill(value));
         }
-        Layout::Nhwc => {
-            let black = [table[0][0], table[1][0], table[2][0]];
-            out.chunks_exact_mut(3).for_each(|pixel| pixel.copy_from_slice(&black));
-        }
+        Layout::Nhwc => out.chunks_exact_mut(3).for_each(|pixel| pixel.copy_from_slice(&values)),
     }
 }
 
 /// Looks every covered byte up and writes it to its place in the tensor.
 fn write<V: Copy>(plan: &ImagePlan, covered: &[u8], table: &[[V; 256]; 3], layout: Layout, out: &mut [V]) {
     let (width, height) = (plan.x.canvas as usize, plan.y.canvas as usize);
-    let (left, len) = (plan.x.canvas_start as usize, plan.x.canvas_len as usize);
+    let (left, len) = (plan.x.covered_start() as usize, plan.x.canvas_len as usize);
     for (y, row) in covered.chunks_exact(3 * len).enumerate() {
-        let first = (plan.y.canvas_start as usize + y) * width + left;
+        let first = (plan.y.covered_start() as usize + y) * width + left;
         match layout {
             Layout::Nhwc => {
                 for (out, pixel) in out[3 * first..][..3 * len].chunks_exact_mut(3).zip(row.chunks_exact(3)) {

@@ -59,7 +59,11 @@ pub(crate) struct ImagePass {
 const KIND_COPY: u32 = 1;
 const KIND_HORIZONTAL: u32 = 2;
 const KIND_VERTICAL: u32 = 3;
-const FROM_BETWEEN: u32 = 4;
+/// Bits of `kind` beside what the pass does (`kBetween`, `kFlipX`, `kFlipY`), and where the fill colour begins.
+const FROM_BETWEEN: u32 = 1 << 2;
+const FLIP_X: u32 = 1 << 3;
+const FLIP_Y: u32 = 1 << 4;
+const FILL_SHIFT: u32 = 8;
 
 impl ImagePass {
     /// Blocks that work on the image.
@@ -246,7 +250,8 @@ fn passes(image: &ImagePlan, tables: &Tables, between_bytes: &mut u64) -> (Image
         ..ImagePass::default()
     };
     let (horizontal, vertical) = ((KIND_HORIZONTAL, taps(x)), (KIND_VERTICAL, taps(y)));
-    let single = |(kind, taps)| (ImagePass::default(), ImagePass { kind, taps, ..last });
+    let canvas = canvas_bits(image);
+    let single = |(kind, taps)| (ImagePass::default(), ImagePass { kind: kind | canvas, taps, ..last });
     let Some(size) = image.between() else {
         return single(match (x.table, y.table) {
             (Some(_), _) => horizontal,
@@ -278,7 +283,15 @@ fn passes(image: &ImagePlan, tables: &Tables, between_bytes: &mut u64) -> (Image
         tile,
     };
     let source_row = between_row as u32;
-    (first, ImagePass { source: at, source_row, kind: finally.0 | FROM_BETWEEN, taps: finally.1, ..last })
+    (first, ImagePass { source: at, source_row, kind: finally.0 | FROM_BETWEEN | canvas, taps: finally.1, ..last })
+}
+
+/// What the last pass's `kind` says about the canvas: flips and fill colour.
+fn canvas_bits(image: &ImagePlan) -> u32 {
+    let flips = [(image.x.flip, FLIP_X), (image.y.flip, FLIP_Y)];
+    let flips: u32 = flips.into_iter().filter(|(flip, _)| *flip).map(|(_, bit)| bit).sum();
+    let [red, green, blue] = image.fill;
+    flips | u32::from_le_bytes([red, green, blue, 0]) << FILL_SHIFT
 }
 
 pub(super) fn resize(cuda: &CudaCtx, images: &Images, plan: &BatchPlan) -> Result<Images> {

@@ -65,16 +65,19 @@ pub(super) fn resize(images: &Images, plan: &BatchPlan) -> Result<Images> {
     }
     jobs.into_par_iter().try_for_each(|(row, image, out)| {
         let pixels = images.pixels(row).ok_or_else(|| missing(row))?;
+        if image.is_padded() && image.fill != [0; 3] {
+            out.chunks_exact_mut(3).for_each(|pixel| pixel.copy_from_slice(&image.fill));
+        }
         place(image, &resample(pixels, image, &plan.tables), out);
         Ok::<_, Error>(())
     })?;
     Images::from_pixels(data, &sizes)
 }
 
-/// Copies the covered pixels to their place on a black canvas.
+/// Copies the covered pixels to their place on the canvas.
 fn place(plan: &ImagePlan, covered: &[u8], out: &mut [u8]) {
     let (row_bytes, covered_bytes) = (3 * plan.x.canvas as usize, 3 * plan.x.canvas_len as usize);
-    let first = plan.y.canvas_start as usize * row_bytes + 3 * plan.x.canvas_start as usize;
+    let first = plan.y.covered_start() as usize * row_bytes + 3 * plan.x.covered_start() as usize;
     for (y, row) in covered.chunks_exact(covered_bytes).enumerate() {
         out[first + y * row_bytes..][..covered_bytes].copy_from_slice(row);
     }
@@ -84,8 +87,30 @@ fn missing(row: usize) -> Error {
     Error::Internal { op: super::OP, why: format!("row {row} has a plan but no pixels") }
 }
 
-/// The pixels of the canvas that the image covers, `x.canvas_len` x `y.canvas_len`, without padding.
+/// The pixels of the result that the image covers, `x.canvas_len` x `y.canvas_len`, flipped, without padding.
 pub(crate) fn resample<'a>(pixels: &'a [u8], plan: &ImagePlan, tables: &[AxisTable]) -> Cow<'a, [u8]> {
+    let mut covered = upright(pixels, plan, tables);
+    let row_bytes = 3 * plan.x.canvas_len as usize;
+    if plan.x.flip {
+        covered.to_mut().chunks_exact_mut(row_bytes).for_each(mirror_row);
+    }
+    if plan.y.flip {
+        let (above, below) = covered.to_mut().split_at_mut(plan.y.canvas_len as usize / 2 * row_bytes);
+        let rows = above.chunks_exact_mut(row_bytes).zip(below.rchunks_exact_mut(row_bytes));
+        rows.for_each(|(above, below)| above.swap_with_slice(below));
+    }
+    covered
+}
+
+/// Turns the pixels of a row round.
+fn mirror_row(row: &mut [u8]) {
+    let (left, right) = row.split_at_mut(row.len() / 6 * 3);
+    let pixels = left.chunks_exact_mut(3).zip(right.rchunks_exact_mut(3));
+    pixels.for_each(|(left, right)| left.swap_with_slice(right));
+}
+
+/// The covered pixels before any flip.
+fn upright<'a>(pixels: &'a [u8], plan: &ImagePlan, tables: &[AxisTable]) -> Cow<'a, [u8]> {
     let whole = View::whole(pixels, plan.source.width as usize, plan.source.height as usize);
     let source = whole.part(&plan.x, &plan.y);
     let table = |axis: &Axis| axis.table.map(|t| &tables[t]);

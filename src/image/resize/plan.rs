@@ -1,14 +1,16 @@
-//! Output geometry and the plan of a batch: which pixels each image computes, from which tables, in which order.
+//! The plan of a batch: which pixels each image computes, from which tables, in which order.
 
 use std::collections::HashMap;
 
 use rayon::prelude::*;
 
+use super::Resize;
+use super::geometry::{PlacedAxis, place, resized};
+use super::random::{Draws, Part};
 use super::table::{AxisTable, TableKey};
-use super::{Crop, Resize, Target};
 use crate::error::{Error, Result};
+use crate::image::Images;
 use crate::image::rgb::ImageRow;
-use crate::image::{Images, Interpolation};
 
 /// Pillow's limit on the pixels of an image (`MAX_IMAGE_PIXELS`), here on what one resize may produce.
 pub const MAX_PIXELS: u64 = 178_956_970;
@@ -25,12 +27,24 @@ pub(crate) struct Axis {
     pub source_len: u32,
     /// Index of the table in the batch plan; `None` where source pixels are taken as they are.
     pub table: Option<usize>,
-    /// First pixel of the canvas that the image covers.
+    /// First pixel of the canvas that the image covers, before a flip.
     pub canvas_start: u32,
     /// Number of canvas pixels that the image covers.
     pub canvas_len: u32,
     /// Length of the canvas: the result's.
     pub canvas: u32,
+    /// Whether the canvas is turned round at the end.
+    pub flip: bool,
+}
+
+impl Axis {
+    /// First pixel of the result that the image covers: of the canvas after a flip.
+    pub fn covered_start(&self) -> u32 {
+        match self.flip {
+            true => self.canvas - self.canvas_start - self.canvas_len,
+            false => self.canvas_start,
+        }
+    }
 }
 
 /// Which axis is resampled first; pixels are rounded to bytes in between, so the order shows in the result.
@@ -47,6 +61,8 @@ pub(crate) struct ImagePlan {
     pub x: Axis,
     pub y: Axis,
     pub order: Order,
+    /// Red, green and blue of what the image leaves free of its canvas.
+    pub fill: [u8; 3],
 }
 
 impl ImagePlan {
@@ -84,7 +100,8 @@ impl BatchPlan {
             .iter()
             .enumerate()
             .map(|(row, image)| {
-                let plan = image.map(|image| plan_image(image, resize, &mut keys)).transpose();
+                let draws = Draws::new(resize.seed, images.row_id(row));
+                let plan = image.map(|image| plan_image(image, resize, &draws, &mut keys)).transpose();
                 plan.map_err(|why| Error::InvalidInput { op, column: None, row: Some(row as u64), why })
             })
             .collect::<Result<Vec<_>>>()?;
@@ -99,7 +116,8 @@ impl BatchPlan {
     pub fn keeps_pixels(&self) -> bool {
         self.images.iter().flatten().all(|image| {
             let size = (image.source.width, image.source.height);
-            image.x.table.is_none() && image.y.table.is_none() && !image.is_padded() && image.canvas() == size
+            let kept = |axis: &Axis| axis.table.is_none() && !axis.flip;
+            kept(&image.x) && kept(&image.y) && !image.is_padded() && image.canvas() == size
         })
     }
 
@@ -113,7 +131,8 @@ impl BatchPlan {
             for axis in [&mut plan.x, &mut plan.y] {
                 if let Some(table) = axis.table {
                     let (start, end) = ranges[table];
-                    (axis.source_start, axis.source_len) = (start, end - start);
+                    // Up to here `source_start` is where the random crop begins.
+                    (axis.source_start, axis.source_len) = (axis.source_start + start, end - start);
                 }
             }
         }
@@ -136,19 +155,44 @@ impl Keys {
     }
 }
 
-fn plan_image(image: ImageRow, resize: &Resize, keys: &mut Keys) -> std::result::Result<ImagePlan, String> {
+fn plan_image(
+    image: ImageRow,
+    resize: &Resize,
+    draws: &Draws,
+    keys: &mut Keys,
+) -> std::result::Result<ImagePlan, String> {
     let (width, height) = (image.width, image.height);
     if width.max(height) > MAX_SIDE {
         return Err(format!("{width} x {height} pixels: the longest side is more than {MAX_SIDE} pixels"));
     }
-    let (out_w, out_h) = resized(width, height, resize.target)?;
-    let crop = resize.crop.unwrap_or(Crop { width: out_w, height: out_h });
-    let mut axis = |source, resized, canvas| plan_axis(source, resized, canvas, resize.interpolation, keys);
+    let part = match &resize.random_crop {
+        Some(crop) => draws.part(width, height, crop),
+        None => Part { left: 0, top: 0, width, height },
+    };
+    let (out_w, out_h) = resized(part.width, part.height, resize.target)?;
+    let placed = place(resize, (out_w, out_h))?;
+    let mut axis = |source_start, source_len, out_len, placed: PlacedAxis, flip| {
+        let (first, len) = (placed.first, placed.len);
+        // A pass that keeps the size changes nothing: every weight off the centre rounds to 0.
+        let table = (source_len != out_len).then(|| {
+            keys.intern(TableKey { in_len: source_len, out_len, first, len, interpolation: resize.interpolation })
+        });
+        Axis {
+            source_start: if table.is_some() { source_start } else { source_start + first },
+            source_len: len,
+            table,
+            canvas_start: placed.start,
+            canvas_len: len,
+            canvas: placed.canvas,
+            flip,
+        }
+    };
     let plan = ImagePlan {
         source: image,
-        x: axis(width, out_w, crop.width),
-        y: axis(height, out_h, crop.height),
-        order: order(width, height, out_h),
+        x: axis(part.left, part.width, out_w, placed.0, draws.hflip(resize.hflip)),
+        y: axis(part.top, part.height, out_h, placed.1, draws.vflip(resize.vflip)),
+        order: order(part.width, part.height, out_h),
+        fill: resize.fill,
     };
     let (between_w, between_h) = plan.between().unwrap_or_default();
     for (w, h) in [plan.canvas(), (between_w, between_h)] {
@@ -165,64 +209,5 @@ fn order(width: u32, height: u32, out_h: u32) -> Order {
     match u64::from(height) > 100 * u64::from(width) && out_h < height {
         true => Order::VerticalFirst,
         false => Order::HorizontalFirst,
-    }
-}
-
-/// Width and height of the whole resized image, before any crop.
-fn resized(width: u32, height: u32, target: Target) -> std::result::Result<(u32, u32), String> {
-    match target {
-        Target::Keep => Ok((width, height)),
-        Target::Exact { width, height } => Ok((width, height)),
-        Target::Shorter(size) => {
-            let (short, long) = (width.min(height), width.max(height));
-            // torchvision: int(size * long / short), in Python's exact integers up to one division.
-            let long = (u64::from(size) * u64::from(long)) as f64 / f64::from(short);
-            if long >= f64::from(i32::MAX) {
-                return Err(format!("{width} x {height} pixels with the shorter side {size} is too large"));
-            }
-            Ok(if width <= height { (size, long as u32) } else { (long as u32, size) })
-        }
-    }
-}
-
-/// One axis: a source of `source` pixels resized to `resized`, then cropped or padded about its centre to `canvas`.
-fn plan_axis(source: u32, resized: u32, canvas: u32, interpolation: Interpolation, keys: &mut Keys) -> Axis {
-    // torchvision's center_crop: pads (canvas - resized) // 2 first, else crops at int(round(difference / 2)).
-    let (canvas_start, first) = match canvas > resized {
-        true => ((canvas - resized) / 2, 0),
-        false => (0, half_to_even(resized - canvas)),
-    };
-    let len = canvas.min(resized);
-    // A pass that keeps the size changes nothing: every weight off the centre rounds to 0.
-    let table = (source != resized)
-        .then(|| keys.intern(TableKey { in_len: source, out_len: resized, first, len, interpolation }));
-    Axis { source_start: first, source_len: len, table, canvas_start, canvas_len: len, canvas }
-}
-
-/// Half of `n`, halves to even as Python's `round`.
-fn half_to_even(n: u32) -> u32 {
-    match n % 4 {
-        3 => n / 2 + 1,
-        _ => n / 2,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn half_to_even_is_pythons_round() {
-        // [int(round(n / 2)) for n in range(10)] in Python 3.
-        assert_eq!((0..10).map(half_to_even).collect::<Vec<_>>(), [0, 0, 1, 2, 2, 2, 3, 4, 4, 4]);
-    }
-
-    #[test]
-    fn shorter_side_truncates_as_torchvision() {
-        // int(256 * 500 / 375) = 341; int(224 * 3 / 7): the shorter side wins whatever the orientation.
-        assert_eq!(resized(500, 375, Target::Shorter(256)), Ok((341, 256)));
-        assert_eq!(resized(375, 500, Target::Shorter(256)), Ok((256, 341)));
-        assert_eq!(resized(3, 7, Target::Shorter(224)), Ok((224, 522)));
-        assert!(resized(1, 60_000, Target::Shorter(60_000)).is_err());
     }
 }
