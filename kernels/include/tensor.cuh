@@ -75,4 +75,68 @@ __device__ __forceinline__ void store_pixels(Value* image, uint64_t pixel, uint6
     }
 }
 
+// The order of patches and of their elements: src/image/tensor.rs, `Patches`.
+struct PatchOrder {
+    uint32_t size;
+    uint32_t merge;
+    uint32_t temporal;
+    uint32_t channels_last;
+
+    // Element of an image of this width where the patch begins that holds the pixel (x, y).
+    __device__ __forceinline__ uint64_t patch_start(uint32_t x, uint32_t y, uint32_t width) const {
+        const uint32_t column = x / size;
+        const uint32_t row = y / size;
+        const uint32_t block = row / merge * (width / size / merge) + column / merge;
+        const uint32_t patch = (block * merge + row % merge) * merge + column % merge;
+        return static_cast<uint64_t>(patch) * 3 * temporal * size * size;
+    }
+
+    // Element of a patch where a channel of a frame of its pixel `inner` lies.
+    __device__ __forceinline__ uint32_t element(uint32_t inner, uint32_t frame, uint32_t channel) const {
+        const uint32_t area = size * size;
+        return channels_last ? (frame * area + inner) * 3 + channel : (channel * temporal + frame) * area + inner;
+    }
+};
+
+// Stores the values of the quad at (x, y). Where a patch's side is a multiple of four, the quad lies in one patch and
+// every four elements on a boundary of four.
+template <typename Value>
+__device__ __forceinline__ void store_patches(Value* image, const PatchOrder& order, uint32_t width, uint32_t x,
+                                              uint32_t y, uint32_t count, const Value (&values)[12]) {
+    const uint32_t inner_row = y % order.size * order.size;
+    if (order.size % 4 == 0) {
+        Value* patch = image + order.patch_start(x, y, width);
+        const uint32_t inner = inner_row + x % order.size;
+#pragma unroll
+        for (uint32_t part = 0; part < 3; ++part) {
+            // A third of the quad's values, or one channel of them.
+            FourValues<Value> four;
+#pragma unroll
+            for (uint32_t i = 0; i < 4; ++i) {
+                four.values[i] = order.channels_last ? values[part * 4 + i] : values[i * 3 + part];
+            }
+            for (uint32_t frame = 0; frame < order.temporal; ++frame) {
+                const uint32_t at = order.channels_last ? order.element(inner, frame, 0) + part * 4
+                                                        : order.element(inner, frame, part);
+                *reinterpret_cast<FourValues<Value>*>(patch + at) = four;
+            }
+        }
+        return;
+    }
+#pragma unroll
+    for (uint32_t i = 0; i < 4; ++i) {
+        if (i >= count) {
+            continue;
+        }
+        Value* patch = image + order.patch_start(x + i, y, width);
+        const uint32_t inner = inner_row + (x + i) % order.size;
+        for (uint32_t frame = 0; frame < order.temporal; ++frame) {
+#pragma unroll
+            for (uint32_t channel = 0; channel < 3; ++channel) {
+                patch[order.element(inner, frame, channel)] = values[i * 3 + channel];
+            }
+        }
+    }
+}
+
 }  // namespace warpline

@@ -14,4 +14,4 @@ pub use normalize::{Normalize, normalize};
 pub use preprocess::{Preprocess, Tensors, preprocess, preprocess_plan};
 pub use resize::{Centering, Crop, MAX_PIXELS, Pad, Place, RandomCrop, Resize, Target, resize};
 pub use rgb::{ImageRow, Images, ImagesBuilder};
-pub use tensor::{DType, Layout, TensorSpec};
+pub use tensor::{DType, Layout, Patches, TensorSpec};

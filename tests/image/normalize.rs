@@ -16,9 +16,13 @@ fn names_round_trip() {
         assert!(text.parse::<Normalize>().is_err(), "{text}");
     }
     assert!(["f32", "f16", "bf16", "u8"].iter().all(|t| t.parse::<DType>().is_ok_and(|d| d.to_string() == *t)));
-    assert!(["nchw", "nhwc"].iter().all(|t| t.parse::<Layout>().is_ok_and(|l| l.to_string() == *t)));
+    let layouts = ["nchw", "nhwc", "patches:16", "patches:14,merge=2,temporal=2", "patches:4,channels=last"];
+    assert!(layouts.iter().all(|t| t.parse::<Layout>().is_ok_and(|l| l.to_string() == *t)));
     assert!(Interpolation::ALL.iter().all(|i| i.to_string().parse::<Interpolation>().is_ok_and(|j| j == *i)));
     assert!("cubic".parse::<Interpolation>().is_err() && "f64".parse::<DType>().is_err());
+    for text in ["patches", "patches:", "patches:x", "patches:4,merge", "patches:4,channels=middle", "patches:4,size=3"] {
+        assert!(text.parse::<Layout>().is_err(), "{text}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use arrow::array::{Array, AsArray};
 use warpline::arrow;
 use warpline::device::CountLaunches;
 use warpline::image::{
-    DType, Images, ImagesBuilder, Layout, Normalize, Preprocess, Resize, Tensors, preprocess, preprocess_plan,
+    DType, Images, ImagesBuilder, Layout, Normalize, Patches, Preprocess, Resize, Tensors, preprocess, preprocess_plan,
 };
 use warpline::{Error, ExecCtx};
 
@@ -110,7 +110,16 @@ fn launches_and_memory_are_as_planned() {
     let what = |resize| Preprocess { resize, normalize: Normalize::IMAGENET, dtype: DType::F16, layout: Layout::Nchw };
     with_device(|ctx| {
         for rows in [1, 2, 33] {
-            for (what, most) in [(what(Resize::shorter(12).crop(10)), 2), (what(Resize::keep()), 1)] {
+            let patches = Layout::Patches(Patches::new(5).merge(2));
+            for (what, most) in [
+                (what(Resize::shorter(12).crop(10)), 2),
+                (what(Resize::letterbox(16, 16).hflip(0.5)), 2),
+                (what(Resize::random_resized_crop(10, 12).seed(3)), 2),
+                (Preprocess { layout: patches, ..what(Resize::shorter(12).crop(10)) }, 2),
+                (Preprocess { layout: patches, ..what(Resize::keep()) }, 1),
+                (what(Resize::keep().hflip(1.0)), 1),
+                (what(Resize::keep()), 1),
+            ] {
                 let launches = Arc::new(CountLaunches::default());
                 let ctx = ctx.with_budget(1 << 26).expect("a budget").with_launch_strategy(launches.clone());
                 let pixels = (0..rows).flat_map(|_| pattern(20, 30, "noise")).collect();
@@ -144,6 +153,23 @@ fn the_field_is_a_fixed_shape_tensor() {
         assert_eq!(shape["shape"], serde_json::json!(tensors.spec.shape()));
         assert_eq!(field.metadata().contains_key("warpline:dtype"), dtype == DType::BF16);
     }
+}
+
+#[test]
+fn patches_must_cover_the_image() {
+    let ctx = ExecCtx::host(1).expect("a host context");
+    let images = Images::from_pixels(pattern(28, 56, "noise"), &[Some((28, 56))]).expect("an image");
+    let run = |patches| {
+        let layout = Layout::Patches(patches);
+        let what = Preprocess { resize: Resize::keep(), normalize: Normalize::NONE, dtype: DType::U8, layout };
+        preprocess(&ctx, &images, &what).map(|tensors| tensors.spec.shape())
+    };
+    assert_eq!(run(Patches::new(14).merge(2).temporal(2)).expect("8 patches"), [8, 3 * 2 * 14 * 14]);
+    for wrong in [Patches::new(0), Patches::new(8), Patches::new(14).merge(4), Patches::new(14).temporal(0)] {
+        assert!(matches!(run(wrong), Err(Error::InvalidInput { .. })), "{wrong:?}");
+    }
+    assert!(run(Patches::new(u32::MAX).merge(u32::MAX)).is_err());
+    assert!(run(Patches::new(1).temporal(u32::MAX)).is_err());
 }
 
 #[test]

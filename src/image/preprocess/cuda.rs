@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::image::normalize::Table;
 use crate::image::resize::cuda::{ImagePass, LastPass, THREADS, Target, first_pass, workspace};
 use crate::image::resize::plan::BatchPlan;
-use crate::image::{Images, Layout, TensorSpec};
+use crate::image::{Images, Layout, Patches, TensorSpec};
 
 /// Values of a table: three channels of 256 bytes.
 const TABLE_ENTRIES: u64 = 3 * 256;
@@ -50,11 +50,44 @@ kernels! {
     preprocess_nhwc_u32 normalize_nhwc_u32 NHWC_U32
 }
 
+macro_rules! patch_kernels {
+    ($($name:ident $entry:ident),*) => {
+        kernel! {$(
+            /// The last pass to patches of this width; table and output as bytes.
+            fn $name[preprocess_entries::$entry](
+                pixels: In<'_, u8>,
+                between: In<'_, u8>,
+                images: In<'_, ImagePass>,
+                taps: In<'_, [u32; 4]>,
+                weights: In<'_, i32>,
+                table: In<'_, u8>,
+                n: u32,
+                size: u32,
+                merge: u32,
+                temporal: u32,
+                channels_last: u32,
+                out: Out<'_, u8>,
+            );
+        )*}
+    };
+}
+
+patch_kernels! {
+    preprocess_patches_u8 PATCHES_U8,
+    preprocess_patches_u16 PATCHES_U16,
+    preprocess_patches_u32 PATCHES_U32
+}
+
+/// Whether bytes go through the table to the places that they have already.
+fn is_normalize(plan: &BatchPlan, spec: &TensorSpec) -> bool {
+    plan.keeps_pixels() && !matches!(spec.layout, Layout::Patches(_))
+}
+
 /// Device bytes that [`preprocess`] takes.
 pub(super) fn memory(plan: &BatchPlan, spec: &TensorSpec) -> MemoryPlan {
     let (len, width) = (plan.images.len() as u64, spec.dtype.size() as u64);
     let output = padded((spec.elements() as u64 * width).saturating_mul(len));
-    let inputs = match plan.keeps_pixels() {
+    let inputs = match is_normalize(plan, spec) {
         true => padded(8 * len),
         false => workspace(plan),
     };
@@ -73,7 +106,7 @@ pub(super) fn preprocess(
     let nbytes = nbytes.ok_or_else(|| Error::unsupported(OP, "2^64 bytes of tensors", "split the batch"))?;
     let mut out = cuda.allocate(OP, nbytes)?;
     if nbytes > 0 {
-        match plan.keeps_pixels() {
+        match is_normalize(plan, spec) {
             true => normalize(cuda, images, spec, table, &mut out)?,
             false => resize_and_normalize(cuda, images, plan, spec, table, &mut out)?,
         }
@@ -96,20 +129,32 @@ fn resize_and_normalize(
     let target = |row: usize| Target { out: row as u64 * spec.elements() as u64, out_row: 0 };
     let pass = first_pass(cuda, OP, pixels, plan, (spec.width, spec.height), target)?;
     let LastPass { n, grid, between, images, taps, weights } = &pass;
+    let table = cuda.upload(OP, &table.bytes())?;
+    let (between, taps, weights) = (between.as_ref().into(), taps.input(), weights.input());
+    let (pixels, images, table, out, grid, n) =
+        (pixels.input(), images.input(), table.input(), out.output(), *grid, *n);
+    if let Layout::Patches(Patches { size, merge, temporal, channels_last }) = spec.layout {
+        let launch = match spec.dtype.size() {
+            1 => preprocess_patches_u8,
+            2 => preprocess_patches_u16,
+            _ => preprocess_patches_u32,
+        };
+        let last = channels_last.into();
+        // SAFETY: as below; `TensorSpec` has checked that the patches cover the canvas.
+        return unsafe {
+            launch(cuda, grid, pixels, between, images, taps, weights, table, n, size, merge, temporal, last, out)
+        };
+    }
     let launch = match (spec.layout, spec.dtype.size()) {
-        (Layout::Nchw, 1) => preprocess_nchw_u8,
-        (Layout::Nchw, 2) => preprocess_nchw_u16,
-        (Layout::Nchw, _) => preprocess_nchw_u32,
         (Layout::Nhwc, 1) => preprocess_nhwc_u8,
         (Layout::Nhwc, 2) => preprocess_nhwc_u16,
         (Layout::Nhwc, _) => preprocess_nhwc_u32,
+        (_, 1) => preprocess_nchw_u8,
+        (_, 2) => preprocess_nchw_u16,
+        (_, _) => preprocess_nchw_u32,
     };
-    let table = cuda.upload(OP, &table.bytes())?;
-    let (between, taps, weights) = (between.as_ref().into(), taps.input(), weights.input());
     // SAFETY: `first_pass` keeps reads within the buffers; the output holds `n` tensors of `spec`, one per canvas.
-    unsafe {
-        launch(cuda, *grid, pixels.input(), between, images.input(), taps, weights, table.input(), *n, out.output())
-    }
+    unsafe { launch(cuda, grid, pixels, between, images, taps, weights, table, n, out) }
 }
 
 /// One launch that moves every byte through the table.
@@ -125,12 +170,12 @@ fn normalize(
     let blocks = i32::try_from(blocks_per_image * images.len() as u64)
         .map_err(|_| Error::unsupported(OP, "2^31 blocks in one launch", "split the batch"))?;
     let launch = match (spec.layout, spec.dtype.size()) {
-        (Layout::Nchw, 1) => normalize_nchw_u8,
-        (Layout::Nchw, 2) => normalize_nchw_u16,
-        (Layout::Nchw, _) => normalize_nchw_u32,
         (Layout::Nhwc, 1) => normalize_nhwc_u8,
         (Layout::Nhwc, 2) => normalize_nhwc_u16,
         (Layout::Nhwc, _) => normalize_nhwc_u32,
+        (_, 1) => normalize_nchw_u8,
+        (_, 2) => normalize_nchw_u16,
+        (_, _) => normalize_nchw_u32,
     };
     let starts: Vec<i64> = images.rows().iter().map(|row| row.map_or(-1, |row| row.offset as i64)).collect();
     let (starts, table) = (cuda.upload_slice(OP, &starts)?, cuda.upload(OP, &table.bytes())?);

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::image::normalize::Table;
 use crate::image::resize::plan::{BatchPlan, ImagePlan};
 use crate::image::resize::resample;
-use crate::image::{Images, Layout, TensorSpec};
+use crate::image::{Images, Layout, Patches, TensorSpec};
 
 pub(super) fn preprocess(images: &Images, plan: &BatchPlan, spec: &TensorSpec, table: &Table) -> Result<Column> {
     match table {
@@ -60,12 +60,15 @@ where
 /// Padding has its colour before it is normalised.
 fn fill<V: Copy>(out: &mut [V], color: [u8; 3], table: &[[V; 256]; 3], layout: Layout) {
     let values = [0, 1, 2].map(|c| table[c][usize::from(color[c])]);
-    match layout {
-        Layout::Nchw => {
-            let plane = out.len() / 3;
-            out.chunks_exact_mut(plane).zip(values).for_each(|(plane, value)| plane.fill(value));
-        }
-        Layout::Nhwc => out.chunks_exact_mut(3).for_each(|pixel| pixel.copy_from_slice(&values)),
+    // Elements of one channel that follow each other.
+    let run = match layout {
+        Layout::Nchw => out.len() / 3,
+        Layout::Patches(patches) if !patches.channels_last => patches.elements() / 3,
+        Layout::Nhwc | Layout::Patches(_) => 1,
+    };
+    match run {
+        1 => out.chunks_exact_mut(3).for_each(|pixel| pixel.copy_from_slice(&values)),
+        run => out.chunks_exact_mut(run).zip(values.iter().cycle()).for_each(|(run, value)| run.fill(*value)),
     }
 }
 
@@ -74,8 +77,10 @@ fn write<V: Copy>(plan: &ImagePlan, covered: &[u8], table: &[[V; 256]; 3], layou
     let (width, height) = (plan.x.canvas as usize, plan.y.canvas as usize);
     let (left, len) = (plan.x.covered_start() as usize, plan.x.canvas_len as usize);
     for (y, row) in covered.chunks_exact(3 * len).enumerate() {
-        let first = (plan.y.covered_start() as usize + y) * width + left;
+        let y = plan.y.covered_start() as usize + y;
+        let first = y * width + left;
         match layout {
+            Layout::Patches(patches) => write_patches(patches, (left, y, width), row, table, out),
             Layout::Nhwc => {
                 for (out, pixel) in out[3 * first..][..3 * len].chunks_exact_mut(3).zip(row.chunks_exact(3)) {
                     for c in 0..3 {
@@ -92,5 +97,33 @@ fn write<V: Copy>(plan: &ImagePlan, covered: &[u8], table: &[[V; 256]; 3], layou
                 }
             }
         }
+    }
+}
+
+/// Looks the bytes of a row from (x, y) on up and writes them to their patches, run by run.
+fn write_patches<V: Copy>(
+    patches: Patches,
+    (mut x, y, width): (usize, usize, usize),
+    mut row: &[u8],
+    table: &[[V; 256]; 3],
+    out: &mut [V],
+) {
+    let (size, frames) = (patches.size as usize, patches.temporal as usize);
+    while !row.is_empty() {
+        let run = (size - x % size).min(row.len() / 3);
+        let (pixels, rest) = row.split_at(3 * run);
+        let patch = &mut out[patches.patch_of(x, y, width) * patches.elements()..][..patches.elements()];
+        let first = y % size * size + x % size;
+        for frame in 0..frames {
+            for (c, table) in table.iter().enumerate() {
+                let (start, step) = match patches.channels_last {
+                    true => (3 * (frame * size * size + first) + c, 3),
+                    false => ((c * frames + frame) * size * size + first, 1),
+                };
+                let out = patch[start..].iter_mut().step_by(step);
+                out.zip(pixels.chunks_exact(3)).for_each(|(out, pixel)| *out = table[usize::from(pixel[c])]);
+            }
+        }
+        (row, x) = (rest, x + run);
     }
 }

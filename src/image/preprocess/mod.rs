@@ -1,4 +1,4 @@
-//! Resize, crop, normalise, layout and cast in one operator: images of any sizes to a fixed-shape tensor column.
+//! Crop, resize, pad, flip, normalise, layout and cast in one operator: images of any sizes to a fixed-shape tensor column.
 
 mod cuda;
 mod host;
@@ -28,7 +28,7 @@ const OP: &str = "preprocess";
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Preprocess {
-    /// Resize and crop.
+    /// Random crop, resize, centre crop, padding and flips.
     pub resize: Resize,
     /// Byte to number.
     pub normalize: Normalize,
@@ -49,9 +49,9 @@ pub struct Tensors {
 
 /// Resizes, crops and normalises every image of a column into one tensor column.
 ///
-/// Equal bit for bit to torchvision's `Resize`, `CenterCrop`, `ToTensor`, `Normalize` on PIL images (Pillow 12) and a
-/// cast. Only pixels that the crop needs are computed. Without a crop or an exact size, all images must come out at one
-/// size.
+/// Equal bit for bit to torchvision's `RandomResizedCrop`, `Resize`, `CenterCrop`, `Pad`, flips, `ToTensor` and `Normalize` on
+/// PIL images (Pillow 12), a cast, and a transposition where the layout asks for one. Only pixels that the crop needs are
+/// computed. Without a crop, a canvas or an exact size, all images must come out at one size.
 ///
 /// ```
 /// use warpline::ExecCtx;
@@ -65,13 +65,14 @@ pub struct Tensors {
 ///     layout: Layout::Nchw,
 /// };
 /// let tensors = preprocess(&ctx, &images, &what)?;
-/// assert_eq!((tensors.column.len(), tensors.spec.shape()), (2, [3, 4, 4]));
+/// assert_eq!((tensors.column.len(), tensors.spec.shape()), (2, vec![3, 4, 4]));
 /// # Ok::<(), warpline::Error>(())
 /// ```
 ///
 /// # Errors
-/// `InvalidInput` for a length of 0, for results of several sizes, for a size that no row tells (all null), for a row
-/// that would need more than [`MAX_PIXELS`](crate::image::MAX_PIXELS) between the passes; `Unsupported` for
+/// `InvalidInput` for what [`resize`](crate::image::resize) refuses, for results of several sizes, for a size that no row
+/// tells (all null), for a size that patches do not cover, for a row that would need more than
+/// [`MAX_PIXELS`](crate::image::MAX_PIXELS) between the passes; `Unsupported` for
 /// [`DType::U8`] with a normalise other than [`Normalize::NONE`]; `WrongDevice` when the images are not where the context
 /// runs.
 ///
