@@ -18,11 +18,14 @@ const OP: &str = "normalize";
 ///
 /// [`Normalize::NONE`] is `ToTensor` alone: 0 to 1 in a float tensor, and the raw bytes in a u8 tensor.
 ///
+/// Hugging Face's image processors multiply where torchvision divides: [`Normalize::rescale`].
+///
 /// ```
 /// use warpline::image::Normalize;
 /// assert_eq!("imagenet".parse::<Normalize>()?, Normalize::IMAGENET);
 /// assert_eq!("0.5,0.5,0.5/0.25,0.25,0.25".parse::<Normalize>()?, Normalize::new([0.5; 3], [0.25; 3])?);
 /// assert_eq!("0.5/0.25".parse::<Normalize>()?, Normalize::new([0.5; 3], [0.25; 3])?);
+/// assert_eq!("0/1/0.5".parse::<Normalize>()?.table()[0][3], 1.5);
 /// # Ok::<(), warpline::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,18 +33,24 @@ const OP: &str = "normalize";
 pub struct Normalize {
     mean: [f64; 3],
     std: [f64; 3],
+    /// What a byte is multiplied with; `None` where it is divided by 255.
+    rescale: Option<f64>,
 }
 
 impl Normalize {
     /// Mean and deviation of ImageNet, as torchvision's models were trained with.
-    pub const IMAGENET: Normalize = Normalize { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
+    pub const IMAGENET: Normalize =
+        Normalize { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225], rescale: None };
 
     /// Mean and deviation of OpenAI's CLIP.
-    pub const CLIP: Normalize =
-        Normalize { mean: [0.48145466, 0.4578275, 0.40821073], std: [0.26862954, 0.26130258, 0.27577711] };
+    pub const CLIP: Normalize = Normalize {
+        mean: [0.48145466, 0.4578275, 0.40821073],
+        std: [0.26862954, 0.26130258, 0.27577711],
+        rescale: None,
+    };
 
     /// `ToTensor` alone: mean 0 and deviation 1.
-    pub const NONE: Normalize = Normalize { mean: [0.0; 3], std: [1.0; 3] };
+    pub const NONE: Normalize = Normalize { mean: [0.0; 3], std: [1.0; 3], rescale: None };
 
     /// Mean and deviation for red, green and blue, of values from 0 to 1.
     ///
@@ -51,7 +60,19 @@ impl Normalize {
         if !mean.iter().chain(&std).all(|v| (*v as f32).is_finite()) || std.iter().any(|s| *s as f32 == 0.0) {
             return Err(Error::invalid(OP, "mean and std must be finite and std not 0"));
         }
-        Ok(Normalize { mean, std })
+        Ok(Normalize { mean, std, rescale: None })
+    }
+
+    /// With bytes multiplied by this factor in double precision and then rounded to single, instead of divided by 255:
+    /// `(f32(byte * factor) - mean) / std`, as Hugging Face's image processors do it. 1 leaves bytes as they are.
+    ///
+    /// # Errors
+    /// `InvalidInput` where 255 times the factor is not finite in single precision.
+    pub fn rescale(self, factor: f64) -> Result<Self> {
+        if !((255.0 * factor) as f32).is_finite() {
+            return Err(Error::invalid(OP, format!("a rescale factor of {factor}")));
+        }
+        Ok(Normalize { rescale: Some(factor), ..self })
     }
 
     /// Mean per channel.
@@ -69,7 +90,13 @@ impl Normalize {
         std::array::from_fn(|c| {
             // torchvision makes single-precision tensors of mean and std first.
             let (mean, std) = (self.mean[c] as f32, self.std[c] as f32);
-            std::array::from_fn(|byte| (byte as f32 / 255.0 - mean) / std)
+            std::array::from_fn(|byte| {
+                let value = match self.rescale {
+                    Some(factor) => (byte as f64 * factor) as f32,
+                    None => byte as f32 / 255.0,
+                };
+                (value - mean) / std
+            })
         })
     }
 }
@@ -81,7 +108,8 @@ impl fmt::Display for Normalize {
             return f.write_str(name);
         }
         let list = |v: [f64; 3]| format!("{},{},{}", v[0], v[1], v[2]);
-        write!(f, "{}/{}", list(self.mean), list(self.std))
+        write!(f, "{}/{}", list(self.mean), list(self.std))?;
+        self.rescale.map_or(Ok(()), |factor| write!(f, "/{factor}"))
     }
 }
 
@@ -96,11 +124,17 @@ impl FromStr for Normalize {
             _ => {}
         }
         let bad = || {
-            let why = format!("'{text}' is none of imagenet, clip, none, MEAN/STD (as 0.5/0.5 or R,G,B/R,G,B)");
+            let forms = "imagenet, clip, none, MEAN/STD (as 0.5/0.5 or R,G,B/R,G,B), MEAN/STD/RESCALE";
+            let why = format!("'{text}' is none of {forms}");
             Error::invalid(OP, why)
         };
         let (mean, std) = text.split_once('/').ok_or_else(bad)?;
-        Normalize::new(channels(mean).ok_or_else(bad)?, channels(std).ok_or_else(bad)?)
+        let (std, factor) = std.split_once('/').map_or((std, None), |(std, factor)| (std, Some(factor)));
+        let normalize = Normalize::new(channels(mean).ok_or_else(bad)?, channels(std).ok_or_else(bad)?)?;
+        match factor {
+            Some(factor) => normalize.rescale(factor.trim().parse().map_err(|_| bad())?),
+            None => Ok(normalize),
+        }
     }
 }
 

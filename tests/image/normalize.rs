@@ -8,11 +8,13 @@ use crate::common::contexts;
 
 #[test]
 fn names_round_trip() {
-    for text in ["imagenet", "clip", "none", "0.1,0.2,0.3/0.001,3.5,0.0000001", "0.5/0.25"] {
+    let rescaled = "0.5,0.5,0.5/0.5,0.5,0.5/0.00392156862745098";
+    assert_eq!(rescaled.parse::<Normalize>().expect("three parts").to_string(), rescaled);
+    for text in ["imagenet", "clip", "none", "0.1,0.2,0.3/0.001,3.5,0.0000001", "0.5/0.25", "0/1/1"] {
         let parsed: Normalize = text.parse().expect("a normalise");
         assert_eq!(parsed.to_string().parse::<Normalize>().expect("its own text"), parsed);
     }
-    for text in ["", "imagenet2", "0.5", "1,2/3,4", "0/0", "nan/1", "0.5/inf", "0/1e-60"] {
+    for text in ["", "imagenet2", "0.5", "1,2/3,4", "0/0", "nan/1", "0.5/inf", "0/1e-60", "0/1/", "0/1/1e300", "0/1/1/1"] {
         assert!(text.parse::<Normalize>().is_err(), "{text}");
     }
     assert!(["f32", "f16", "bf16", "u8"].iter().all(|t| t.parse::<DType>().is_ok_and(|d| d.to_string() == *t)));

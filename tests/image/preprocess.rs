@@ -10,7 +10,7 @@ use warpline::image::{
 };
 use warpline::{Error, ExecCtx};
 
-use super::oracle::{live, parse_case, pattern, sha256};
+use super::oracle::{live, one, parse_case, pattern, sha256};
 use crate::common::{contexts, with_device};
 
 fn run(ctx: &ExecCtx, images: &Images, what: &Preprocess) -> Tensors {
@@ -153,6 +153,60 @@ fn the_field_is_a_fixed_shape_tensor() {
         assert_eq!(shape["shape"], serde_json::json!(tensors.spec.shape()));
         assert_eq!(field.metadata().contains_key("warpline:dtype"), dtype == DType::BF16);
     }
+}
+
+#[test]
+fn from_hf_equals_transformers_golden() {
+    for ctx in contexts() {
+        for line in include_str!("../golden/hf.txt").lines() {
+            let [width, height, kind, digest, config] = line.splitn(5, ' ').collect::<Vec<_>>()[..] else {
+                panic!("{line}")
+            };
+            let images = one(width.parse().expect("a width"), height.parse().expect("a height"), kind);
+            let what = Preprocess::from_hf(config).unwrap_or_else(|e| panic!("{line}: {e}"));
+            assert_eq!(sha256(&bytes(&run(&ctx, &images, &what))), digest, "{line}");
+        }
+    }
+}
+
+/// What is wrong is told by its key.
+#[test]
+fn from_hf_names_the_key_at_fault() {
+    let at_fault = [
+        ("ViT", r#""size": {"shortest_edge": 224}"#, "size"),
+        ("ViT", r#""size": 0"#, "size"),
+        ("ViT", r#""size": {"height": 2, "width": 2, "shortest_edge": 2}"#, "size"),
+        ("ViT", r#""resample": 6"#, "resample"),
+        ("ViT", r#""do_center_crop": true"#, "do_center_crop"),
+        ("ViT", r#""crop_size": 3"#, "crop_size"),
+        ("ViT", r#""do_pad": true"#, "do_pad"),
+        ("ViT", r#""do_resize": 1"#, "do_resize"),
+        ("ViT", r#""image_mean": [0.5, 0.5]"#, "image_mean"),
+        ("ViT", r#""image_std": [0.5, 0, 0.5]"#, "image_std"),
+        ("ViT", r#""rescale_factor": "x""#, "rescale_factor"),
+        ("ViT", r#""rescale_factor": 1e300"#, "rescale_factor"),
+        ("ViT", r#""data_format": "channels_last""#, "data_format"),
+        ("ViT", r#""apply_ocr": true"#, "apply_ocr"),
+        ("CLIP", r#""size": {"shortest_edge": 2, "longest_edge": 3}"#, "size"),
+        ("CLIP", r#""crop_size": {"height": 2}"#, "crop_size"),
+        ("ConvNext", r#""size": {"height": 2, "width": 2}"#, "size"),
+        ("ConvNext", r#""size": 224, "crop_pct": 0"#, "crop_pct"),
+        ("Qwen2VL", r#""size": 224"#, "size"),
+        ("Qwen2VL", r#""min_pixels": 2, "max_pixels": 1"#, "min_pixels"),
+        ("Qwen2VL", r#""patch_size": 65536, "merge_size": 65536"#, "merge_size"),
+        ("LayoutLMv3", r#""size": 224"#, "image_processor_type"),
+    ];
+    for (name, key, at_fault) in at_fault {
+        let json = format!(r#"{{"image_processor_type": "{name}ImageProcessor", {key}}}"#);
+        let error = Preprocess::from_hf(&json).expect_err(&json);
+        assert!(matches!(error, Error::InvalidInput { .. } | Error::Unsupported { .. }), "{error}");
+        assert!(error.to_string().contains(&format!("key '{at_fault}'")), "{json}: {error}");
+    }
+    for json in ["", "[]", "{}", r#"{"size": 224}"#, r#"{"image_processor_type": 3}"#] {
+        assert!(matches!(Preprocess::from_hf(json), Err(Error::InvalidInput { .. })), "{json}");
+    }
+    let silent = r#"{"image_processor_type": "ViTImageProcessorFast", "do_pad": false, "do_center_crop": null}"#;
+    assert_eq!(Preprocess::from_hf(silent).expect("defaults").resize.output_size(), Some((224, 224)));
 }
 
 #[test]

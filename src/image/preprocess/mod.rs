@@ -1,6 +1,7 @@
 //! Crop, resize, pad, flip, normalise, layout and cast in one operator: images of any sizes to a fixed-shape tensor column.
 
 mod cuda;
+mod hf;
 mod host;
 
 use serde::{Deserialize, Serialize};

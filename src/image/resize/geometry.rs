@@ -16,6 +16,7 @@ pub(super) fn resized(width: u32, height: u32, target: Target) -> Result<(u32, u
             }
             Ok(if width <= height { (size, long as u32) } else { (long as u32, size) })
         }
+        Target::Multiple { of, min_pixels, max_pixels } => multiple(width, height, of, min_pixels, max_pixels),
         Target::Fit { width: most_w, height: most_h } => {
             let size = contain(width, height, most_w, most_h);
             match size.0 > 0 && size.1 > 0 {
@@ -23,6 +24,30 @@ pub(super) fn resized(width: u32, height: u32, target: Target) -> Result<(u32, u
                 false => Err(format!("{width} x {height} pixels have no pixels left in {most_w} x {most_h}")),
             }
         }
+    }
+}
+
+/// `smart_resize` of transformers' Qwen2-VL: its double-precision operations in their order.
+fn multiple(width: u32, height: u32, of: u32, min_pixels: u64, max_pixels: u64) -> Result<(u32, u32), String> {
+    let (w, h, factor) = (f64::from(width), f64::from(height), f64::from(of));
+    if w.max(h) / w.min(h) > 200.0 {
+        return Err(format!("{width} x {height} pixels: one side is more than 200 times the other"));
+    }
+    let area = (u64::from(width) * u64::from(height)) as f64;
+    let rounded = |side: f64| (side / factor).round_ties_even() * factor;
+    let (mut out_w, mut out_h) = (rounded(w), rounded(h));
+    if out_w * out_h > max_pixels as f64 {
+        let beta = (area / max_pixels as f64).sqrt();
+        let below = |side: f64| ((side / beta / factor).floor() * factor).max(factor);
+        (out_w, out_h) = (below(w), below(h));
+    } else if out_w * out_h < min_pixels as f64 {
+        let beta = (min_pixels as f64 / area).sqrt();
+        let above = |side: f64| (side * beta / factor).ceil() * factor;
+        (out_w, out_h) = (above(w), above(h));
+    }
+    match out_w >= 1.0 && out_h >= 1.0 && out_w.max(out_h) < f64::from(i32::MAX) {
+        true => Ok((out_w as u32, out_h as u32)),
+        false => Err(format!("{width} x {height} pixels would become {out_w} x {out_h}")),
     }
 }
 
@@ -125,6 +150,21 @@ mod tests {
         assert_eq!(fit(2, 1, 5, 5), Ok((5, 2)));
         assert_eq!(fit(3, 3, 7, 9), Ok((7, 7)));
         assert!(fit(1000, 1, 10, 10).is_err());
+    }
+
+    #[test]
+    fn multiple_is_smart_resize() {
+        // smart_resize of transformers 4.57.6, with its default limits and others.
+        let smart = |w, h, min_pixels, max_pixels| {
+            resized(w, h, Target::Multiple { of: 28, min_pixels, max_pixels })
+        };
+        assert_eq!(smart(500, 375, 3136, 1_003_520), Ok((504, 364)));
+        assert_eq!(smart(4000, 3000, 3136, 1_003_520), Ok((1148, 840)));
+        assert_eq!(smart(10, 20, 3136, 1_003_520), Ok((56, 84)));
+        assert_eq!(smart(42, 70, 0, 1_003_520), Ok((56, 56)));
+        assert_eq!(smart(3000, 15, 100, 3000), Ok((756, 28)));
+        assert!(smart(2001, 10, 3136, 1_003_520).is_err());
+        assert!(smart(10, 10, 0, 1000).is_err());
     }
 
     #[test]

@@ -28,6 +28,16 @@ pub enum Target {
         /// Rows of pixels.
         height: u32,
     },
+    /// Sides that are multiples of a number, near the image's own, and an area in range: `smart_resize` of Qwen2-VL's
+    /// image processor. Images more than 200 times as long as wide are refused, as there.
+    Multiple {
+        /// What both sides are multiples of.
+        of: u32,
+        /// Least area in pixels.
+        min_pixels: u64,
+        /// Greatest area in pixels, except that no side falls below `of`.
+        max_pixels: u64,
+    },
 }
 
 /// A centre crop; where it is larger than the image, the image is padded about its centre.
@@ -305,6 +315,7 @@ impl Resize {
             Target::Keep => true,
             Target::Shorter(length) => length > 0,
             Target::Exact { width, height } | Target::Fit { width, height } => width > 0 && height > 0,
+            Target::Multiple { of, max_pixels, .. } => of > 0 && max_pixels > 0,
         };
         let empty = |size: Option<(u32, u32)>| size.is_some_and(|(w, h)| w == 0 || h == 0);
         if !target || empty(self.crop.map(|c| (c.width, c.height))) || empty(self.pad.map(|p| (p.width, p.height))) {
