@@ -14,7 +14,9 @@ fn names_round_trip() {
         let parsed: Normalize = text.parse().expect("a normalise");
         assert_eq!(parsed.to_string().parse::<Normalize>().expect("its own text"), parsed);
     }
-    for text in ["", "imagenet2", "0.5", "1,2/3,4", "0/0", "nan/1", "0.5/inf", "0/1e-60", "0/1/", "0/1/1e300", "0/1/1/1"] {
+    for text in
+        ["", "imagenet2", "0.5", "1,2/3,4", "0/0", "nan/1", "0.5/inf", "0/1e-60", "0/1/", "0/1/1e300", "0/1/1/1"]
+    {
         assert!(text.parse::<Normalize>().is_err(), "{text}");
     }
     assert!(["f32", "f16", "bf16", "u8"].iter().all(|t| t.parse::<DType>().is_ok_and(|d| d.to_string() == *t)));
@@ -22,7 +24,8 @@ fn names_round_trip() {
     assert!(layouts.iter().all(|t| t.parse::<Layout>().is_ok_and(|l| l.to_string() == *t)));
     assert!(Interpolation::ALL.iter().all(|i| i.to_string().parse::<Interpolation>().is_ok_and(|j| j == *i)));
     assert!("cubic".parse::<Interpolation>().is_err() && "f64".parse::<DType>().is_err());
-    for text in ["patches", "patches:", "patches:x", "patches:4,merge", "patches:4,channels=middle", "patches:4,size=3"] {
+    for text in ["patches", "patches:", "patches:x", "patches:4,merge", "patches:4,channels=middle", "patches:4,size=3"]
+    {
         assert!(text.parse::<Layout>().is_err(), "{text}");
     }
 }

@@ -83,7 +83,9 @@ fn any_canvas() -> impl Strategy<Value = String> {
     let filters = proptest::sample::select(&Interpolation::ALL[..]);
     (side(), side(), target, filters, places, any::<[u8; 3]>(), 0..=1u8).prop_map(
         |(w, h, (target, canvas), filter, place, [r, g, b], flip)| {
-            format!("{w} {h} noise {filter} {target} none;pad:{canvas}@{place};fill:{r},{g},{b};hflip:{flip};vflip:{flip}")
+            format!(
+                "{w} {h} noise {filter} {target} none;pad:{canvas}@{place};fill:{r},{g},{b};hflip:{flip};vflip:{flip}"
+            )
         },
     )
 }

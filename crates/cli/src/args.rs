@@ -1,13 +1,13 @@
 //! Commands and flags.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use warpline::ExecCtx;
-use warpline::image::{DType, Interpolation, Layout, Normalize, Preprocess, Resize};
+use warpline::image::{DType, Interpolation, Layout, Normalize, Place, Preprocess, RandomCrop, Resize};
 use warpline::pipeline::Bytes;
 
-use crate::exit::{self, Failure};
+use crate::exit::{self, Exit, Failure};
 
 /// Images and tables through a GPU, or through the host with the same bytes: filter, decode, resize, normalise, infer.
 #[derive(Debug, Parser)]
@@ -117,22 +117,62 @@ pub struct TensorArgs {
 /// What happens to images; the same flags for every command that takes images.
 #[derive(Clone, Debug, Args)]
 pub struct ImageArgs {
-    /// Resize the shorter side to N pixels, keeping the aspect ratio, as torchvision does. [default: no resize]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub resize: Option<u32>,
-    /// Crop the centre N x N pixels. [default: no crop; then all images must come out at one size]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub crop: Option<u32>,
+    /// Resize the shorter side to N pixels, keeping the aspect ratio, as torchvision does, or to W x H. [default: no resize]
+    #[arg(long, value_name = "N|WxH", conflicts_with_all = ["letterbox", "random_resized_crop"])]
+    pub resize: Option<Size>,
+    /// Crop the centre N x N or W x H pixels. [default: no crop; then all images must come out at one size]
+    #[arg(long, value_name = "N|WxH", conflicts_with_all = ["letterbox", "random_resized_crop"])]
+    pub crop: Option<Size>,
+    /// Resize to fit into N x N or W x H pixels, keeping the aspect ratio, and pad to that size, as Pillow's ImageOps.pad.
+    #[arg(long, value_name = "N|WxH", conflicts_with_all = ["random_resized_crop", "pad"])]
+    pub letterbox: Option<Size>,
+    /// Pad to N x N or W x H pixels, after resize and crop.
+    #[arg(long, value_name = "N|WxH")]
+    pub pad: Option<Size>,
+    /// Colour of padding.
+    #[arg(long, value_name = "GRAY|R,G,B", default_value = "0")]
+    pub fill: Color,
+    /// Where padding leaves the image: center, top-left, top-right, bottom-left or bottom-right.
+    #[arg(long, value_name = "PLACE", default_value_t = Place::Center)]
+    pub place: Place,
+    /// Take a random part of each image and resize it to N x N or W x H, as torchvision's RandomResizedCrop.
+    #[arg(long, value_name = "N|WxH")]
+    pub random_resized_crop: Option<Size>,
+    /// Least and greatest share of the area that --random-resized-crop takes. [default: 0.08,1]
+    #[arg(long, value_name = "LEAST,MOST", requires = "random_resized_crop")]
+    pub scale: Option<Range>,
+    /// Least and greatest width by height that --random-resized-crop takes. [default: 0.75,1.3333333333333333]
+    #[arg(long, value_name = "LEAST,MOST", requires = "random_resized_crop")]
+    pub ratio: Option<Range>,
+    /// Mirror left to right with this probability: 1 always.
+    #[arg(long, value_name = "P", default_value_t = 0.0)]
+    pub horizontal_flip: f64,
+    /// Mirror top to bottom with this probability: 1 always.
+    #[arg(long, value_name = "P", default_value_t = 0.0)]
+    pub vertical_flip: f64,
+    /// Seed of random parts and flips, which depend on it and on the row alone.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Do what this image processor's configuration says, as transformers' slow processors do it, to --dtype.
+    #[arg(
+        long,
+        value_name = "FILE.json",
+        conflicts_with_all = [
+            "resize", "crop", "letterbox", "pad", "fill", "place", "random_resized_crop", "interpolation", "normalize",
+            "layout",
+        ],
+    )]
+    pub preprocessor: Option<PathBuf>,
     /// Resampling filter: nearest, box, bilinear, hamming, bicubic or lanczos.
     #[arg(long, value_name = "FILTER", default_value_t = Interpolation::Bilinear)]
     pub interpolation: Interpolation,
-    /// imagenet, clip, none (0 to 1; raw bytes with --dtype u8), or MEAN/STD as 0.5/0.5 or R,G,B/R,G,B.
+    /// imagenet, clip, none (0 to 1; raw bytes with --dtype u8), MEAN/STD as 0.5/0.5 or R,G,B/R,G,B, or MEAN/STD/RESCALE.
     #[arg(long, value_name = "HOW", default_value_t = Normalize::IMAGENET, default_value_if("dtype", "u8", "none"))]
     pub normalize: Normalize,
     /// Element type: f32, f16, bf16 or u8.
     #[arg(long, value_name = "TYPE", default_value_t = DType::F32)]
     pub dtype: DType,
-    /// Order of the axes: nchw or nhwc.
+    /// Order of the axes: nchw, nhwc, or patches:SIZE with any of ,merge=N ,temporal=N ,channels=last after it.
     #[arg(long, value_name = "ORDER", default_value_t = Layout::Nchw)]
     pub layout: Layout,
     /// Turn images upright by their EXIF orientation.
@@ -141,13 +181,112 @@ pub struct ImageArgs {
 }
 
 impl ImageArgs {
-    /// Resize, crop, normalise, cast.
-    pub fn preprocess(&self) -> Preprocess {
-        let mut resize = self.resize.map_or_else(Resize::keep, Resize::shorter).interpolation(self.interpolation);
-        if let Some(side) = self.crop {
-            resize = resize.crop(side);
+    /// Crop, resize, pad, flip, normalise, cast.
+    pub fn preprocess(&self) -> Result<Preprocess, Failure> {
+        let mut what = match &self.preprocessor {
+            Some(path) => self.configured(path)?,
+            None => {
+                let (normalize, dtype, layout) = (self.normalize, self.dtype, self.layout);
+                Preprocess { resize: self.geometry(), normalize, dtype, layout }
+            }
+        };
+        what.resize = what.resize.hflip(self.horizontal_flip).vflip(self.vertical_flip).seed(self.seed);
+        Ok(what)
+    }
+
+    /// Whether a flag says what size images come out at.
+    pub fn is_sized(&self) -> bool {
+        let sizes = [self.resize, self.crop, self.letterbox, self.pad, self.random_resized_crop];
+        sizes.iter().any(Option::is_some) || self.preprocessor.is_some()
+    }
+
+    fn geometry(&self) -> Resize {
+        let mut resize = match (self.resize, self.letterbox, self.random_resized_crop) {
+            (Some(Size { width, height: None }), _, _) => Resize::shorter(width),
+            (Some(size), _, _) => Resize::exact(size.width, size.height()),
+            (_, Some(size), _) => Resize::letterbox(size.width, size.height()),
+            (_, _, Some(size)) => {
+                let RandomCrop { scale, ratio } = RandomCrop::default();
+                let scale = self.scale.map_or(scale, |Range(least, most)| (least, most));
+                let ratio = self.ratio.map_or(ratio, |Range(least, most)| (least, most));
+                Resize::exact(size.width, size.height()).random_crop(RandomCrop { scale, ratio })
+            }
+            (None, None, None) => Resize::keep(),
+        };
+        if let Some(size) = self.crop {
+            resize = resize.crop_to(size.width, size.height());
         }
-        Preprocess { resize, normalize: self.normalize, dtype: self.dtype, layout: self.layout }
+        if let Some(size) = self.pad {
+            resize = resize.pad_to(size.width, size.height());
+        }
+        resize.place(self.place).fill(self.fill.0).interpolation(self.interpolation)
+    }
+
+    fn configured(&self, path: &Path) -> Result<Preprocess, Failure> {
+        let text = std::fs::read_to_string(path).map_err(|e| Failure::io(Exit::Input, path, &e))?;
+        let fail = |e: warpline::Error| Failure::new(Exit::Usage, format!("{}: {e}", path.display()));
+        let what = Preprocess::from_hf(&text).map_err(fail)?;
+        // Raw bytes stay raw bytes.
+        let dtype = if what.dtype == DType::U8 { DType::U8 } else { self.dtype };
+        Ok(Preprocess { dtype, ..what })
+    }
+}
+
+/// A side for both, or a width and a height, in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    width: u32,
+    height: Option<u32>,
+}
+
+impl Size {
+    fn height(self) -> u32 {
+        self.height.unwrap_or(self.width)
+    }
+}
+
+impl std::str::FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let side = |text: &str| {
+            let length = text.parse().ok().filter(|n| *n > 0);
+            length.ok_or_else(|| format!("'{text}' is no number of pixels above 0; as 224 or 320x240"))
+        };
+        Ok(match text.split_once('x') {
+            Some((width, height)) => Size { width: side(width)?, height: Some(side(height)?) },
+            None => Size { width: side(text)?, height: None },
+        })
+    }
+}
+
+/// Red, green and blue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Color([u8; 3]);
+
+impl std::str::FromStr for Color {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bytes = text.split(',').map(|v| v.trim().parse().ok()).collect::<Option<Vec<u8>>>();
+        match bytes.as_deref() {
+            Some([gray]) => Ok(Color([*gray; 3])),
+            Some([red, green, blue]) => Ok(Color([*red, *green, *blue])),
+            _ => Err("expected one or three numbers from 0 to 255, as 114 or 255,0,0".into()),
+        }
+    }
+}
+
+/// Two numbers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Range(f64, f64);
+
+impl std::str::FromStr for Range {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers = text.split_once(',').and_then(|(a, b)| Some((a.trim().parse().ok()?, b.trim().parse().ok()?)));
+        numbers.map(|(least, most)| Range(least, most)).ok_or_else(|| "expected two numbers, as 0.08,1".into())
     }
 }
 

@@ -210,7 +210,11 @@ impl Config {
         }
         if self.flag("do_pad", false)? {
             let hint = "pad with Resize::pad_to or Resize::letterbox";
-            return Err(Error::unsupported(OP, "key 'do_pad': padding, which each processor does in its own way", hint));
+            return Err(Error::unsupported(
+                OP,
+                "key 'do_pad': padding, which each processor does in its own way",
+                hint,
+            ));
         }
         Ok(resize)
     }
@@ -256,14 +260,15 @@ impl Config {
         match self.map.remove("data_format") {
             None => {}
             Some(Value::String(format)) if format == "channels_first" => {}
-            Some(other) => return Err(bad("data_format", format!("{other}, where channels_first is what models take"))),
+            Some(other) => {
+                return Err(bad("data_format", format!("{other}, where channels_first is what models take")));
+            }
         }
         if processor.sizing != Sizing::Area {
             return Ok(Layout::Nchw);
         }
-        let mut length = |key: &str, default| {
-            self.map.remove(key).map_or(Ok(default), |value| Self::length(key, &value))
-        };
+        let mut length =
+            |key: &str, default| self.map.remove(key).map_or(Ok(default), |value| Self::length(key, &value));
         let patches = Patches::new(length("patch_size", 14)?);
         let (temporal, merge) = (length("temporal_patch_size", 2)?, length("merge_size", 2)?);
         Ok(Layout::Patches(patches.temporal(temporal).merge(merge)))

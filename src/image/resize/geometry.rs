@@ -155,9 +155,7 @@ mod tests {
     #[test]
     fn multiple_is_smart_resize() {
         // smart_resize of transformers 4.57.6, with its default limits and others.
-        let smart = |w, h, min_pixels, max_pixels| {
-            resized(w, h, Target::Multiple { of: 28, min_pixels, max_pixels })
-        };
+        let smart = |w, h, min_pixels, max_pixels| resized(w, h, Target::Multiple { of: 28, min_pixels, max_pixels });
         assert_eq!(smart(500, 375, 3136, 1_003_520), Ok((504, 364)));
         assert_eq!(smart(4000, 3000, 3136, 1_003_520), Ok((1148, 840)));
         assert_eq!(smart(10, 20, 3136, 1_003_520), Ok((56, 84)));

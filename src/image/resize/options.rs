@@ -94,8 +94,7 @@ pub enum Place {
 
 impl Place {
     /// All places, in the order above.
-    pub const ALL: [Place; 5] =
-        [Place::Center, Place::TopLeft, Place::TopRight, Place::BottomLeft, Place::BottomRight];
+    pub const ALL: [Place; 5] = [Place::Center, Place::TopLeft, Place::TopRight, Place::BottomLeft, Place::BottomRight];
 
     /// The name that `FromStr` reads: `center`, `top-left`, ...
     pub fn name(self) -> &'static str {
@@ -307,6 +306,12 @@ impl Resize {
             (None, None, Target::Exact { width, height }) => Some((width, height)),
             (None, None, _) => None,
         }
+    }
+
+    /// Whether results depend on the rows' ids.
+    pub(crate) fn is_random(&self) -> bool {
+        let undecided = |p: f64| p > 0.0 && p < 1.0;
+        self.random_crop.is_some() || undecided(self.hflip) || undecided(self.vflip)
     }
 
     /// Refuses lengths of 0 and numbers that are no probabilities or no ranges.

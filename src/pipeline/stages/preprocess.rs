@@ -13,6 +13,9 @@ const OP: &str = "preprocess";
 
 /// Resizes, crops and normalises an image column into a tensor column of the same name. A device stage copies the images
 /// there and the tensors back; other columns stay where they are.
+///
+/// Random choices depend on the seed, the name of the file that a row came from (without its folder) and the row's number
+/// there: not on batches, filters or order.
 pub struct PreprocessStage {
     column: String,
     what: Preprocess,
@@ -40,6 +43,15 @@ impl PreprocessStage {
         let spec = TensorSpec::new(width, height, self.what.dtype, self.what.layout)?;
         Ok((spec, spec.field(&self.column)))
     }
+}
+
+/// What random choices know a row by: its number, under the FNV-1a hash of its file's name.
+fn row_id(source: &str, row: u64) -> u64 {
+    let name = source.rsplit(['/', '\\']).next().unwrap_or(source);
+    let hash = name
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    hash ^ row
 }
 
 impl Stage for PreprocessStage {
@@ -80,7 +92,16 @@ impl Stage for PreprocessStage {
     fn launch(&self, ctx: &ExecCtx, item: Item) -> Result<Item> {
         let batch = item.batch();
         let index = find(OP, batch.schema(), &self.column)?;
-        let images = Images::try_new(batch.columns()[index].clone())?.to(ctx)?;
+        let mut images = Images::try_new(batch.columns()[index].clone())?;
+        if self.what.resize.is_random() {
+            let id = |row| {
+                let (source, row) = item.origins().get(row);
+                row_id(source, row)
+            };
+            let ids: Vec<u64> = (0..images.len()).map(id).collect();
+            images = images.with_row_ids(&ids)?;
+        }
+        let images = images.to(ctx)?;
         let tensors = preprocess(ctx, &images, &self.what)?.column.to_host()?;
         let batch = replace_column(batch, index, self.field()?.1, tensors)?;
         item.with_batch(batch)

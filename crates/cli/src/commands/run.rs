@@ -129,12 +129,12 @@ fn images(pipeline: Pipeline, args: &RunArgs, preview: Option<&Preview>) -> Resu
     if let Some(preview) = preview {
         pipeline = pipeline.stage(PreviewStage::new(&column, preview))?;
     }
-    if args.images.crop.is_none() {
+    let what = args.images.preprocess()?;
+    if what.resize.output_size().is_none() {
         let message = "tensors of one size are needed: give --crop N (and --resize N to shrink images first)";
         return Err(Failure::new(Exit::Usage, message));
     }
-    pipeline =
-        pipeline.preprocess(&column, args.images.preprocess()).map_err(|e| Failure::from(e).with_exit(Exit::Usage))?;
+    pipeline = pipeline.preprocess(&column, what).map_err(|e| Failure::from(e).with_exit(Exit::Usage))?;
     match &args.model {
         None => Ok(pipeline),
         Some(path) => {
@@ -153,8 +153,7 @@ fn image_column(schema: &Schema, args: &RunArgs) -> Result<Option<String>, Failu
     let binary = |t: &DataType| matches!(t, DataType::Binary | DataType::LargeBinary | DataType::BinaryView);
     let found: Vec<&str> =
         schema.fields().iter().filter(|f| binary(f.data_type())).map(|f| f.name().as_str()).collect();
-    let wanted =
-        args.model.is_some() || args.images.crop.is_some() || args.images.resize.is_some() || args.preview.is_some();
+    let wanted = args.model.is_some() || args.images.is_sized() || args.preview.is_some();
     match found.as_slice() {
         [one] => Ok(Some((*one).to_owned())),
         [] if !wanted => Ok(None),

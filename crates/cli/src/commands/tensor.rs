@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, LargeBinaryBuilder};
 use warpline::image::jpeg_decode::{DecodeOptions, jpeg_decode};
-use warpline::image::{DType, Images, TensorSpec, preprocess};
+use warpline::image::{DType, Images, Preprocess, TensorSpec, preprocess};
 use warpline::{Column, ExecCtx};
 
-use crate::args::{ImageArgs, TensorArgs};
+use crate::args::TensorArgs;
 use crate::exit::{Exit, Failure};
 use crate::files::OutputFile;
 use crate::npy;
@@ -24,12 +24,18 @@ pub fn run(args: &TensorArgs) -> Result<(), Failure> {
     // Decoding runs on the host; a device context resizes and normalises.
     let host = if ctx.as_cuda().is_some() { ExecCtx::host(0)? } else { ctx.clone() };
     let mut out = OutputFile::create(&args.output)?;
+    let what = args.image.preprocess()?;
+    let options = DecodeOptions { exif_orientation: args.image.exif_orientation, ..DecodeOptions::default() };
     let mut written: Option<(TensorSpec, &Path)> = None;
     let mut rest = args.images.as_slice();
     while !rest.is_empty() {
+        let first = (args.images.len() - rest.len()) as u64;
         let (batch, column) = read_some(rest)?;
         rest = &rest[batch.len()..];
-        let (spec, bytes) = tensors(&host, &ctx, batch, &column, &args.image)?;
+        let images = decode(&host, batch, &column, &options)?;
+        // An image's random choices depend on its place among the arguments, not on batches.
+        let ids: Vec<u64> = (first..first + batch.len() as u64).collect();
+        let (spec, bytes) = tensors(&ctx, &images.with_row_ids(&ids)?, batch, &what)?;
         match &written {
             None => {
                 let shape: Vec<usize> = std::iter::once(args.images.len()).chain(spec.shape()).collect();
@@ -77,22 +83,26 @@ fn read_some(paths: &[PathBuf]) -> Result<(&[PathBuf], Column), Failure> {
     Ok((&paths[..count], Column::from_array(Arc::new(column.finish()))))
 }
 
-/// Decodes and preprocesses one batch; the tensor's elements as bytes.
-fn tensors(
-    host: &ExecCtx,
-    ctx: &ExecCtx,
-    paths: &[PathBuf],
-    column: &Column,
-    args: &ImageArgs,
-) -> Result<(TensorSpec, Vec<u8>), Failure> {
-    let options = DecodeOptions { exif_orientation: args.exif_orientation, ..DecodeOptions::default() };
-    let decoded = jpeg_decode(host, column, &options)?;
-    if let Some(error) = decoded.errors.first() {
-        let message = format!("{}: {}: {}", paths[error.row].display(), error.code, error.message);
-        return Err(Failure::new(Exit::Item, message));
+/// Decodes one batch.
+fn decode(host: &ExecCtx, paths: &[PathBuf], column: &Column, options: &DecodeOptions) -> Result<Images, Failure> {
+    let decoded = jpeg_decode(host, column, options)?;
+    match decoded.errors.first() {
+        None => Ok(Images::try_new(decoded.images)?),
+        Some(error) => {
+            let message = format!("{}: {}: {}", paths[error.row].display(), error.code, error.message);
+            Err(Failure::new(Exit::Item, message))
+        }
     }
-    let images = Images::try_new(decoded.images)?.to(ctx)?;
-    let tensors = preprocess(ctx, &images, &args.preprocess()).map_err(|e| name_file(e, paths))?;
+}
+
+/// Preprocesses one batch; the tensor's elements as bytes.
+fn tensors(
+    ctx: &ExecCtx,
+    images: &Images,
+    paths: &[PathBuf],
+    what: &Preprocess,
+) -> Result<(TensorSpec, Vec<u8>), Failure> {
+    let tensors = preprocess(ctx, &images.to(ctx)?, what).map_err(|e| name_file(e, paths))?;
     let array = tensors.column.to_host()?.to_array()?;
     let values = array.as_fixed_size_list().values().to_data();
     let width = tensors.spec.dtype.size();
