@@ -14,6 +14,7 @@ const AREAS: [&str; 4] = ["ops", "image", "parquet", "infer"];
 ///
 /// `(area/name, what it may lack, why)`; what it may lack is any of `kernel`, `test`, `bench`.
 const EXCEPTIONS: &[(&str, &[Part], &str)] = &[
+    ("image/image_decode", &[Part::Kernel], "JPEG has its own operator; PNG and WebP are decoded on the host"),
     ("image/interpolation", &[Part::Kernel, Part::Test, Part::Bench], "an enum; its weights are tested by resize"),
     ("image/jpeg_decode", &[Part::Kernel], "host only for now: decoding on the device is work to come"),
     ("image/rgb", &[Part::Kernel, Part::Test, Part::Bench], "the image column's layout; every image test reads it"),

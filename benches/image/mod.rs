@@ -1,5 +1,6 @@
 //! Benches of `warpline::image`, a module per operator.
 
+mod image_decode;
 mod jpeg_decode;
 mod normalize;
 mod preprocess;
@@ -15,6 +16,7 @@ use crate::common::CudaTime;
 
 /// Runs every group of this area.
 pub fn benches(criterion: &mut Criterion) {
+    image_decode::benches(criterion);
     jpeg_decode::benches(criterion);
     normalize::benches(criterion);
     preprocess::benches(criterion);

@@ -1,5 +1,6 @@
 //! Images: decode, resize, normalise.
 
+pub mod image_decode;
 mod interpolation;
 pub mod jpeg_decode;
 mod normalize;

@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use crate::column::Batch;
 use crate::error::{Error, Result};
+use crate::image::image_decode::ImageFormat;
 use crate::parquet::{ParquetReader, expand_paths};
 use crate::storage;
 
@@ -136,14 +137,11 @@ pub struct ImageSource {
     schema: SchemaRef,
 }
 
-/// File names that count as images in a folder.
-const IMAGE_EXTENSIONS: [&str; 3] = ["jpg", "jpeg", "jpe"];
-
 impl ImageSource {
-    /// Opens files, folders (all `*.jpg`, `*.jpeg` and `*.jpe` in them and below, sorted) or patterns. Nothing found is
-    /// `InvalidInput`.
+    /// Opens files, folders (all `*.jpg`, `*.jpeg`, `*.jpe`, `*.png` and `*.webp` in them and below, sorted) or patterns.
+    /// Nothing found is `InvalidInput`.
     pub fn open(paths: &[impl AsRef<Path>]) -> Result<Self> {
-        let files = expand_paths(paths, &IMAGE_EXTENSIONS)?;
+        let files = expand_paths(paths, &ImageFormat::EXTENSIONS)?;
         let fields = [Field::new("path", DataType::Utf8, false), Field::new("image", DataType::LargeBinary, true)];
         let (total, schema) = (files.len() as u64, Arc::new(Schema::new(Vec::from(fields))));
         Ok(ImageSource { files: files.into(), read: 0, total, schema })

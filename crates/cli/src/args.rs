@@ -29,7 +29,7 @@ pub enum Command {
 /// Run a pipeline: read, filter, join, decode, resize, normalise, infer, write Parquet.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Parquet files, or JPEG files; folders and patterns of either.
+    /// Parquet files, or images (JPEG, PNG, WebP); folders and patterns of either.
     #[arg(long, num_args = 1.., value_name = "PATH|GLOB|DIR")]
     pub input: Vec<PathBuf>,
     /// Keep rows for which this SQL condition is true, as 'width >= 224 AND label IS NOT NULL'.
@@ -101,7 +101,7 @@ pub enum OnErrorArg {
 /// Turn images into one array: a .npy file of shape [N, 3, H, W] (or [N, H, W, 3]), in the order of the arguments.
 #[derive(Debug, Args)]
 pub struct TensorArgs {
-    /// JPEG files.
+    /// JPEG, PNG or WebP files.
     #[arg(required = true, value_name = "IMAGE")]
     pub images: Vec<PathBuf>,
     #[command(flatten)]

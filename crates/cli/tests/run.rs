@@ -129,7 +129,17 @@ fn a_folder_of_images_a_config_file_a_trace_and_a_preview() {
     let (_, images, _) = data();
     let photos = root.path().join("photos");
     std::fs::create_dir(&photos).expect("a folder");
-    let split = "import sys, pyarrow.parquet as pq\nfor i, j in enumerate(pq.read_table(sys.argv[1])['jpeg'].to_pylist()[:20]):\n    open(f'{sys.argv[2]}/{i:02}.jpg', 'wb').write(j)\n";
+    // Every third as PNG, every fifth as WebP: a folder may hold all of them.
+    let split = r#"
+import io, sys, pyarrow.parquet as pq
+from PIL import Image
+for i, jpeg in enumerate(pq.read_table(sys.argv[1])["jpeg"].to_pylist()[:20]):
+    kind = "png" if i % 3 == 0 else "webp" if i % 5 == 0 else None
+    if kind:
+        Image.open(io.BytesIO(jpeg)).convert("RGB").save(f"{sys.argv[2]}/{i:02}.{kind}")
+    else:
+        open(f"{sys.argv[2]}/{i:02}.jpg", "wb").write(jpeg)
+"#;
     oracle::check(split, &[text(images), text(&photos)]);
     let (out, trace, sheet, config) = (
         root.path().join("out"),
@@ -149,7 +159,8 @@ fn a_folder_of_images_a_config_file_a_trace_and_a_preview() {
 import glob, pyarrow.parquet as pq
 photos, out, trace, sheet = sys.argv[1:]
 table = pq.read_table(sorted(glob.glob(out + "/*.parquet"))[0])
-files = sorted(glob.glob(photos + "/*.jpg"))
+files = sorted(glob.glob(photos + "/*"))
+assert {f.rsplit(".")[-1] for f in files} == {"jpg", "png", "webp"}
 assert table["path"].to_pylist() == files
 for file, tensor in zip(files, table["image"].combine_chunks().storage):
     assert np.array_equal(np.array(tensor.as_py(), np.uint8).reshape(3, 32, 32), transform(file, 40, 32, dtype="u8"))

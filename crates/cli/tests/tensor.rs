@@ -4,14 +4,19 @@ use std::path::PathBuf;
 
 use super::{data, folder, names, oracle, refuse, succeed, text};
 
-/// The good JPEGs of the data set as files, and of the corpora where they are.
+/// The good JPEGs of the data set as files, some also as PNG and WebP, and those of the corpora where they are.
 fn photos(into: &std::path::Path) -> Vec<PathBuf> {
     let (_, images, _) = data();
     let script = r#"
-import sys, pyarrow.parquet as pq
+import io, sys, pyarrow.parquet as pq
+from PIL import Image
 for i, jpeg in enumerate(pq.read_table(sys.argv[1])["jpeg"].to_pylist()):
     if i not in (20, 40):
         open(f"{sys.argv[2]}/{i:03}.jpg", "wb").write(jpeg)
+        if i < 8:
+            image = Image.open(io.BytesIO(jpeg)).convert("RGB")
+            image.save(f"{sys.argv[2]}/{i:03}.png")
+            image.save(f"{sys.argv[2]}/{i:03}.webp", lossless=i % 2 == 0)
 "#;
     oracle::check(script, &[text(images), text(into)]);
     let mut files: Vec<PathBuf> = names(into).iter().map(|n| into.join(n)).collect();

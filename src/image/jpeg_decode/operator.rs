@@ -70,7 +70,7 @@ pub fn jpeg_decode(ctx: &ExecCtx, images: &Column, options: &DecodeOptions) -> R
 }
 
 /// The bytes of each row.
-fn encoded_rows(array: &ArrayRef) -> Result<Vec<Option<&[u8]>>> {
+pub(crate) fn encoded_rows(array: &ArrayRef) -> Result<Vec<Option<&[u8]>>> {
     match array.data_type() {
         DataType::Binary => Ok(array.as_bytes::<BinaryType>().iter().collect()),
         DataType::LargeBinary => Ok(array.as_bytes::<LargeBinaryType>().iter().collect()),
@@ -80,7 +80,7 @@ fn encoded_rows(array: &ArrayRef) -> Result<Vec<Option<&[u8]>>> {
 }
 
 /// Builds the image column; pixels are released as they are copied.
-fn assemble(results: Vec<Option<std::result::Result<RgbImage, DecodeError>>>) -> Result<Decoded> {
+pub(crate) fn assemble(results: Vec<Option<std::result::Result<RgbImage, DecodeError>>>) -> Result<Decoded> {
     let bytes = results.iter().flatten().flatten().map(|image| image.data.len()).sum();
     let mut images = ImagesBuilder::with_capacity(results.len(), bytes);
     let mut errors = Vec::new();

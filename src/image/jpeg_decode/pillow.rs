@@ -44,7 +44,7 @@ impl<'a> Cursor<'a> {
 /// Walks to the first SOS as Pillow does.
 pub(crate) fn walk(data: &[u8]) -> Result<Walk, DecodeError> {
     if !data.starts_with(&[0xff, 0xd8, 0xff]) {
-        return Err(not_jpeg(data));
+        return Err(refuse(data, "JPEG"));
     }
     let mut cursor = Cursor { data, pos: 3 };
     let mut walk = Walk::default();
@@ -79,8 +79,8 @@ pub(crate) fn walk(data: &[u8]) -> Result<Walk, DecodeError> {
     Ok(walk)
 }
 
-/// Names other formats by their signatures.
-fn not_jpeg(data: &[u8]) -> DecodeError {
+/// Names the formats that are not among those `decoded`, by their signatures.
+pub(crate) fn refuse(data: &[u8], decoded: &str) -> DecodeError {
     let known = match data {
         [0x89, b'P', b'N', b'G', ..] => Some("PNG"),
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some("WebP"),
@@ -93,7 +93,7 @@ fn not_jpeg(data: &[u8]) -> DecodeError {
         _ => None,
     };
     match known {
-        Some(format) => DecodeError::unsupported(format!("{format} images are not decoded, only JPEG")),
+        Some(format) => DecodeError::unsupported(format!("{format} images are not decoded, only {decoded}")),
         None => DecodeError::new(DecodeCode::NotAnImage, "the bytes do not start like an image"),
     }
 }

@@ -8,12 +8,13 @@ use crate::column::Batch;
 use crate::device::ExecCtx;
 use crate::error::{Error, Result};
 use crate::image::Images;
-use crate::image::jpeg_decode::{DecodeOptions, jpeg_decode};
+use crate::image::image_decode::{ImageFormat, image_decode};
+use crate::image::jpeg_decode::DecodeOptions;
 use crate::pipeline::{Bound, Item, Stage};
 
 const OP: &str = "decode";
 
-/// Decodes a column of JPEGs into an image column of the same name, on the host.
+/// Decodes a column of JPEG, PNG and WebP images into an image column of the same name, on the host.
 pub struct DecodeStage {
     column: String,
     options: DecodeOptions,
@@ -50,11 +51,12 @@ impl Stage for DecodeStage {
         let index = find(OP, batch.schema(), &self.column)?;
         let array = batch.columns()[index].to_array()?;
         let pixels: u64 = (0..array.len())
-            .filter_map(|row| declared_pixels(bytes_of(&array, row)?))
+            .filter_map(|row| ImageFormat::declared_pixels(bytes_of(&array, row)?))
             .filter(|p| *p <= self.options.max_pixels)
             .sum();
-        // Beside its pixels an image has coefficients (two bytes a sample, at most four samples a pixel when nothing is
-        // subsampled) and planes while it is decoded; the column is put together from the decoded images.
+        // Beside its pixels a JPEG has coefficients (two bytes a sample, at most four samples a pixel when nothing is
+        // subsampled) and planes while it is decoded, a WebP planes and RGBA pixels, a PNG one row; the column is put
+        // together from the decoded images.
         let other = batch.nbytes() as u64;
         Ok(Bound { workspace: 12 * pixels, output: other + 3 * pixels })
     }
@@ -62,7 +64,7 @@ impl Stage for DecodeStage {
     fn launch(&self, ctx: &ExecCtx, item: Item) -> Result<Item> {
         let batch = item.batch();
         let index = find(OP, batch.schema(), &self.column)?;
-        let decoded = jpeg_decode(ctx, &batch.columns()[index], &self.options)?;
+        let decoded = image_decode(ctx, &batch.columns()[index], &self.options)?;
         let field = Field::new(&self.column, Images::data_type(), true);
         let images = replace_column(batch, index, field, decoded.images)?;
         let mut item = item.with_batch(images)?;
@@ -73,7 +75,7 @@ impl Stage for DecodeStage {
     }
 
     fn describe(&self) -> String {
-        format!("JPEG in '{}'", self.column)
+        format!("images in '{}'", self.column)
     }
 }
 
@@ -86,23 +88,5 @@ fn bytes_of(array: &ArrayRef, row: usize) -> Option<&[u8]> {
         DataType::LargeBinary => Some(array.as_binary::<i64>().value(row)),
         DataType::BinaryView => Some(array.as_binary_view().value(row)),
         _ => None,
-    }
-}
-
-/// Width times height in the first frame header, found by walking segments (ITU-T T.81, B.2); `None` where there is none,
-/// which decoding will refuse.
-fn declared_pixels(bytes: &[u8]) -> Option<u64> {
-    let mut at = 2;
-    loop {
-        // Between segments only fill bytes are correct; the decoder skips others as well, so look for the next marker.
-        at += bytes.get(at..)?.iter().position(|b| *b == 0xFF)?;
-        at += bytes.get(at..)?.iter().position(|b| *b != 0xFF)?;
-        let (marker, body) = (bytes[at], bytes.get(at + 1..)?);
-        let word = |i: usize| Some(u64::from(u16::from_be_bytes([*body.get(i)?, *body.get(i + 1)?])));
-        match marker {
-            0xC0..=0xCF if !matches!(marker, 0xC4 | 0xC8 | 0xCC) => return Some(word(3)? * word(5)?),
-            0x00 | 0x01 | 0xD0..=0xD8 => at += 1,
-            _ => at += 1 + word(0)? as usize,
-        }
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema};
 use warpline::Error;
+use warpline::image::image_decode::ImageFormat;
 use warpline::image::jpeg_decode::DecodeOptions;
 use warpline::ops::expr::Expr;
 use warpline::ops::join::JoinType;
@@ -58,12 +59,11 @@ pub fn refuse_existing(output: &Path) -> Result<(), Failure> {
 
 /// Parquet where the inputs are that, images where they are those.
 fn source(inputs: &[PathBuf]) -> Result<Pipeline, Failure> {
-    const IMAGES: [&str; 3] = ["jpg", "jpeg", "jpe"];
-    let all: Vec<&str> = IMAGES.iter().copied().chain(["parquet"]).collect();
+    let all: Vec<&str> = ImageFormat::EXTENSIONS.into_iter().chain(["parquet"]).collect();
     let files = expand_paths(inputs, &all)?;
     let is_image = |file: &PathBuf| {
         let extension = file.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-        IMAGES.contains(&extension.as_str())
+        ImageFormat::EXTENSIONS.contains(&extension.as_str())
     };
     let count = files.iter().filter(|f| is_image(f)).count();
     match count {

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, LargeBinaryBuilder};
-use warpline::image::jpeg_decode::{DecodeOptions, jpeg_decode};
+use warpline::image::image_decode::image_decode;
+use warpline::image::jpeg_decode::DecodeOptions;
 use warpline::image::{DType, Images, Preprocess, TensorSpec, preprocess};
 use warpline::{Column, ExecCtx};
 
@@ -85,7 +86,7 @@ fn read_some(paths: &[PathBuf]) -> Result<(&[PathBuf], Column), Failure> {
 
 /// Decodes one batch.
 fn decode(host: &ExecCtx, paths: &[PathBuf], column: &Column, options: &DecodeOptions) -> Result<Images, Failure> {
-    let decoded = jpeg_decode(host, column, options)?;
+    let decoded = image_decode(host, column, options)?;
     match decoded.errors.first() {
         None => Ok(Images::try_new(decoded.images)?),
         Some(error) => {
