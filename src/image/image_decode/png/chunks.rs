@@ -207,7 +207,7 @@ impl<'a> Chunks<'a> {
             b"tRNS" => self.transparency(chunk)?,
             b"iCCP" => profile(chunk)?,
             b"gAMA" => whole(length >= 4)?,
-            b"cHRM" => whole(length % 4 == 0)?,
+            b"cHRM" => whole(length.is_multiple_of(4))?,
             b"sRGB" => whole(length >= 1)?,
             b"pHYs" => whole(length >= 9)?,
             b"tEXt" => self.texts.plain(chunk)?,

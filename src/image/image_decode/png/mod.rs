@@ -12,6 +12,7 @@ mod text;
 
 use chunks::{Chunks, Header};
 use rows::Rows;
+use samples::Color;
 
 use super::{check_size, upright};
 use crate::image::jpeg_decode::{DecodeError, DecodeOptions, RgbImage};
@@ -20,18 +21,22 @@ use crate::image::jpeg_decode::{DecodeError, DecodeOptions, RgbImage};
 pub(super) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<RgbImage, DecodeError> {
     let (mut chunks, header) = Chunks::open(bytes)?;
     check_size(header.width, header.height, options)?;
-    let mut image = RgbImage {
-        width: header.width,
-        height: header.height,
-        data: vec![0; 3 * header.width as usize * header.height as usize],
-    };
+    let (width, height) = (header.width, header.height);
+    let mut image = RgbImage { width, height, data: vec![0; 3 * width as usize * height as usize] };
+    // What no data reach is sample 0.
+    if let [color, ..] = header.palette()
+        && color != [0; 3]
+        && header.samples.color == Color::Palette
+    {
+        image.data.as_chunks_mut().0.fill(color);
+    }
     pixels(&mut chunks, &header, &mut image)?;
     chunks.finish()?;
     let (exif, xmp) = chunks.metadata();
     Ok(upright(image, exif, xmp, options))
 }
 
-/// Inflates the image data into the image. Data that end early, but properly, leave the rest black.
+/// Inflates the image data into the image. Data that end early, but properly, leave the rest as it is.
 fn pixels(chunks: &mut Chunks<'_>, header: &Header<'_>, image: &mut RgbImage) -> Result<(), DecodeError> {
     let [left, top, right, bottom] = header.region;
     let (width, height) = (right - left, bottom - top);

@@ -87,7 +87,7 @@ fn raw_profile(text: &[u8]) -> Option<Vec<u8>> {
     let digits = text.splitn(4, |byte| *byte == b'\n').nth(3)?;
     let digits: Vec<u8> = digits.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
     let value = |digit: u8| char::from(digit).to_digit(16).map(|digit| digit as u8);
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return None;
     }
     digits.chunks_exact(2).map(|pair| Some(value(pair[0])? << 4 | value(pair[1])?)).collect()

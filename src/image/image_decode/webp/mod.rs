@@ -58,7 +58,7 @@ fn push_chunk(out: &mut Vec<u8>, name: &[u8; 4], payload: &[u8]) {
     out.extend_from_slice(name);
     out.extend_from_slice(&(payload.len() as u32).to_le_bytes());
     out.extend_from_slice(payload);
-    if payload.len() % 2 != 0 {
+    if !payload.len().is_multiple_of(2) {
         out.push(0);
     }
 }
