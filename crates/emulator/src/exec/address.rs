@@ -233,8 +233,12 @@ unsafe fn look<const K: u8>(w: &mut Warp, ins: &Inst, m: u32, bytes: u32, a: *mu
         if access.space != MemSpace::Shared || K == STORE || ins.strong || cx.race.is_none() {
             return true;
         }
-        expand(access.shape, bytes, a);
-        let rest = if K == LOAD { shadow::quick_reads(w, m, bytes, a) } else { m };
+        let rest = if K == LOAD {
+            shadow::quick_reads(w, m, bytes, a, access.shape)
+        } else {
+            expand(access.shape, bytes, a);
+            m
+        };
         rest == 0 || shadow::races::<K>(w, ins, rest, bytes, a)
     }
 }

@@ -120,6 +120,16 @@ macro_rules! narrow {
 }
 narrow! { u16 => u8 u16; u32 => u8 u16 u32; u64 => u8 u16 u32 u64; }
 
+/// Whether stores to a space can race: a thread's own memory has no other threads.
+#[inline(always)]
+fn watched(space: MemSpace, between_blocks: bool) -> bool {
+    match space {
+        MemSpace::Shared | MemSpace::Generic => true,
+        MemSpace::Global => between_blocks,
+        MemSpace::Local | MemSpace::Param => false,
+    }
+}
+
 struct Store<S, M, const V: usize>(std::marker::PhantomData<(S, M)>);
 impl<S: Narrow<M>, M: Lane + PartialEq, const V: usize> Body for Store<S, M, V> {
     #[inline(always)]
@@ -135,16 +145,18 @@ impl<S: Narrow<M>, M: Lane + PartialEq, const V: usize> Body for Store<S, M, V> 
             let access = resolve::<STORE, FAST>(w, i, m, bytes, a);
             if !i.strong
                 && (*w.cx).stores_watched
-                && (access.space != MemSpace::Global || (*w.cx).order.is_some())
+                && watched(access.space, (*w.cx).order.is_some())
                 && !matches!(access.shape, Shape::Empty | Shape::Fault)
             {
-                expand(access.shape, bytes, a);
                 let cx = &mut *w.cx;
                 let rest = match &mut cx.race {
                     Some(race) if access.space == MemSpace::Shared => {
-                        race.quick::<true>((w.index, &w.meets), m, bytes, a, cx.shared as u64)
+                        race.quick::<true>((w.index, &w.meets), (m, bytes, access.shape), a, cx.shared as u64)
                     }
-                    _ => m,
+                    _ => {
+                        expand(access.shape, bytes, a);
+                        m
+                    }
                 };
                 if rest != 0 {
                     return racing_store::<S, M, V>(w, i, m, rest, &*(a as *const Addresses));

@@ -1,7 +1,8 @@
 //! Races in shared memory: two threads, at least one writing, the same bytes, and nothing in between that orders
 //! them. Each word remembers its last writer and reader; a barrier of the block or a meeting point of the warp orders.
 
-use super::solo::{Solo, Summary, note_lanes};
+use super::address::{Shape, expand};
+use super::solo::{self, Sight, Solos, Summary};
 
 /// A reader or writer of a word.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -115,7 +116,7 @@ impl Who<'_> {
 /// Shadow of a block's shared memory.
 pub struct RaceShadow {
     words: Vec<Word>,
-    solos: Vec<Solo>,
+    solos: Solos,
     epoch: u32,
 }
 
@@ -123,22 +124,22 @@ impl RaceShadow {
     /// A shadow for `len` bytes.
     pub fn new(len: u32) -> RaceShadow {
         let words = len.div_ceil(4) as usize;
-        RaceShadow { words: vec![Word::default(); words], solos: vec![Solo::default(); words], epoch: 1 }
+        RaceShadow { words: vec![Word::default(); words], solos: Solos::new(words), epoch: 1 }
     }
 
     /// A new block begins.
     pub fn reset(&mut self) {
-        // Old marks carry an older epoch, so they need no clearing until the counter wraps.
-        if self.epoch > u32::MAX - 1024 {
-            self.words.fill(Word::default());
-            self.solos.fill(Solo::default());
-            self.epoch = 0;
-        }
-        self.epoch += 1;
+        self.barrier();
     }
 
     /// All threads of the block have met.
     pub fn barrier(&mut self) {
+        // Old marks carry an older epoch, so they need no clearing until the counter wraps.
+        if self.epoch == solo::MOST - 1 {
+            self.words.fill(Word::default());
+            self.solos.clear();
+            self.epoch = 0;
+        }
         self.epoch += 1;
     }
 
@@ -178,30 +179,37 @@ impl RaceShadow {
         None
     }
 
-    /// Notes plain accesses of `len` bytes by the lanes of `m` of a warp where that is simple; gives the other lanes.
+    /// Notes plain accesses of `len` bytes by the lanes of `m` of a warp where that is simple; gives the other lanes, whose
+    /// addresses are written down then.
     ///
     /// # Safety
-    /// The addresses less `base` are aligned offsets of the shared memory that this is the shadow of.
+    /// The addresses less `base` are aligned offsets of the shared memory that this is the shadow of; they are written
+    /// down as far as the shape says.
     #[inline(always)]
     pub(super) unsafe fn quick<const WRITE: bool>(
         &mut self,
         (warp, meets): (u32, &Meets),
-        m: u32,
-        len: u32,
-        a: *const u64,
+        (m, len, shape): (u32, u32, Shape),
+        a: *mut u64,
         base: u64,
     ) -> u32 {
-        if meets.partial.is_some() {
-            return m;
-        }
-        let stamp = self.epoch as u64 | (meets.epoch as u64) << 32;
+        let mut rest = m;
         // SAFETY: passed on; there is a summary for each word.
-        unsafe { note_lanes::<WRITE>(self.solos.as_mut_ptr(), stamp, warp, m, len, a, base) }
+        unsafe {
+            if meets.partial.is_none() && meets.epoch < solo::MOST {
+                let epochs = (self.epoch, meets.epoch);
+                rest = self.solos.note::<WRITE>(Sight { epochs, warp, m, len, shape, base }, a);
+            }
+            if rest != 0 {
+                expand(shape, len, a);
+            }
+        }
+        rest
     }
 
     /// Turns the summary of a word into marks.
     fn mark(&mut self, index: usize) {
-        let s = match self.solos[index].give_up(self.epoch) {
+        let s = match self.solos.give_up(index, self.epoch) {
             Summary::Marked | Summary::Untouched => return,
             Summary::Touched(s) => s,
         };

@@ -149,12 +149,13 @@ pub(super) unsafe fn initialised<const K: u8>(
     }
 }
 
-/// Notes reads of shared memory for the race check where that is simple; gives the other lanes.
+/// Notes reads of shared memory for the race check where that is simple; gives the other lanes, whose addresses are
+/// written down then.
 ///
 /// # Safety
-/// As [`initialised`]; the addresses of all lanes are written down.
+/// As [`initialised`].
 #[inline(always)]
-pub(super) unsafe fn quick_reads(w: &mut Warp, m: u32, bytes: u32, a: *const u64) -> u32 {
+pub(super) unsafe fn quick_reads(w: &mut Warp, m: u32, bytes: u32, a: *mut u64, shape: Shape) -> u32 {
     // SAFETY: passed on.
     unsafe {
         let cx = &mut *w.cx;
@@ -163,10 +164,10 @@ pub(super) unsafe fn quick_reads(w: &mut Warp, m: u32, bytes: u32, a: *const u64
         let warp = (w.index, &w.meets);
         // One loop for each size.
         match bytes {
-            1 => race.quick::<false>(warp, m, 1, a, base),
-            2 => race.quick::<false>(warp, m, 2, a, base),
-            4 => race.quick::<false>(warp, m, 4, a, base),
-            _ => race.quick::<false>(warp, m, bytes, a, base),
+            1 => race.quick::<false>(warp, (m, 1, shape), a, base),
+            2 => race.quick::<false>(warp, (m, 2, shape), a, base),
+            4 => race.quick::<false>(warp, (m, 4, shape), a, base),
+            _ => race.quick::<false>(warp, (m, bytes, shape), a, base),
         }
     }
 }
@@ -174,7 +175,7 @@ pub(super) unsafe fn quick_reads(w: &mut Warp, m: u32, bytes: u32, a: *const u64
 /// Notes reads and atomics of shared memory for the race check, lane by lane.
 ///
 /// # Safety
-/// As [`quick_reads`].
+/// As [`initialised`]; the addresses of all lanes are written down.
 #[inline(never)]
 pub(super) unsafe fn races<const K: u8>(w: &mut Warp, ins: &Inst, m: u32, bytes: u32, a: *const u64) -> bool {
     // SAFETY: passed on.

@@ -148,20 +148,28 @@ pub(super) unsafe fn wide_fast(
             }
             return (bad as i64 >= 0).then_some(Shape::Scattered);
         }
-        let mut bad = zero;
+        let (mut bad, mut odd) = (zero, zero);
         let mut bits = _mm256_set_epi64x(8, 4, 2, 1);
+        let first = (*base.add(m.trailing_zeros() as usize)).wrapping_add(add);
         for c in 0..LANES / 4 {
             let off = _mm256_add_epi64(load(c), all(add));
             let above = _mm256_or_si256(off, _mm256_sub_epi64(all(limit), off));
             let mut refused = _mm256_or_si256(above, _mm256_sub_epi64(zero, _mm256_and_si256(off, all(low))));
             if m != FULL {
-                refused = _mm256_and_si256(refused, _mm256_cmpeq_epi64(_mm256_and_si256(all(m as u64), bits), bits));
+                let on = _mm256_cmpeq_epi64(_mm256_and_si256(all(m as u64), bits), bits);
+                refused = _mm256_and_si256(refused, on);
+                odd = _mm256_or_si256(odd, _mm256_and_si256(_mm256_xor_si256(off, all(first)), on));
                 bits = _mm256_slli_epi64(bits, 4);
             }
             bad = _mm256_or_si256(bad, refused);
             _mm256_storeu_si256(a.add(4 * c) as *mut __m256i, _mm256_add_epi64(off, all(host)));
         }
-        (_mm256_movemask_pd(_mm256_castsi256_pd(bad)) == 0).then_some(Shape::Scattered)
+        let same = m != FULL && !each && _mm256_testz_si256(odd, odd) != 0;
+        if same {
+            *a = first.wrapping_add(host);
+        }
+        let shape = if same { Shape::Uniform } else { Shape::Scattered };
+        (_mm256_movemask_pd(_mm256_castsi256_pd(bad)) == 0).then_some(shape)
     }
 }
 
@@ -217,15 +225,18 @@ pub(super) unsafe fn narrow_fast(
             }
             return (bad as i32 >= 0).then_some(Shape::Scattered);
         }
-        let mut bad = zero;
+        let (mut bad, mut odd) = (zero, zero);
         let mut bits = _mm256_set_epi32(128, 64, 32, 16, 8, 4, 2, 1);
+        let first = (*base.add(m.trailing_zeros() as usize)).wrapping_add(add);
         let at = _mm256_set1_epi64x(host as i64);
         for c in 0..LANES / 8 {
             let off = _mm256_add_epi32(load(c), all(add));
             let above = _mm256_or_si256(off, _mm256_sub_epi32(all(limit), off));
             let mut refused = _mm256_or_si256(above, _mm256_sub_epi32(zero, _mm256_and_si256(off, all(low))));
             if m != FULL {
-                refused = _mm256_and_si256(refused, _mm256_cmpeq_epi32(_mm256_and_si256(all(m), bits), bits));
+                let on = _mm256_cmpeq_epi32(_mm256_and_si256(all(m), bits), bits);
+                refused = _mm256_and_si256(refused, on);
+                odd = _mm256_or_si256(odd, _mm256_and_si256(_mm256_xor_si256(off, all(first)), on));
                 bits = _mm256_slli_epi32(bits, 8);
             }
             bad = _mm256_or_si256(bad, refused);
@@ -234,7 +245,12 @@ pub(super) unsafe fn narrow_fast(
                 _mm256_storeu_si256(a.add(8 * c + 4 * k) as *mut __m256i, x);
             }
         }
-        (_mm256_movemask_ps(_mm256_castsi256_ps(bad)) == 0).then_some(Shape::Scattered)
+        let same = m != FULL && !each && _mm256_testz_si256(odd, odd) != 0;
+        if same {
+            *a = host.wrapping_add(first as u64);
+        }
+        let shape = if same { Shape::Uniform } else { Shape::Scattered };
+        (_mm256_movemask_ps(_mm256_castsi256_ps(bad)) == 0).then_some(shape)
     }
 }
 
