@@ -60,7 +60,7 @@ fn halves() -> impl Strategy<Value = Lanes> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(config(24))]
 
     #[test]
     fn arithmetic(lanes in halves(), guards in guards(), old in any::<u64>()) {

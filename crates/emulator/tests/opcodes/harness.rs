@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use warpline_emulator::checks::Checks;
 use warpline_emulator::exec::launch::{Launch, run};
 use warpline_emulator::exec::ops::Isa;
@@ -160,6 +161,17 @@ pub fn check(ops: &[Op], lanes: &Lanes, guards: u32, old: u64) {
             }
         }
     }
+}
+
+/// So many cases, the same ones in each run, so that [COVERAGE.md] can be compared; `PROPTEST_RNG_SEED=N` draws others.
+///
+/// [COVERAGE.md]: ../../COVERAGE.md
+pub fn config(cases: u32) -> ProptestConfig {
+    let mut config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+    if config.rng_seed == RngSeed::Random {
+        config.rng_seed = RngSeed::Fixed(0x5eed);
+    }
+    config
 }
 
 /// Values that reach the edges of all widths and of floats.

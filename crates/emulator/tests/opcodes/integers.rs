@@ -30,7 +30,7 @@ fn permute(a: u64, b: u64, s: u64) -> u64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(config(32))]
 
     #[test]
     fn integers(lanes in lanes(), guards in guards(), old in any::<u64>()) {

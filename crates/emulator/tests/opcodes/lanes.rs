@@ -30,7 +30,7 @@ fn all(lanes: &Lanes, f: impl Fn(u32, u32) -> u32) -> u64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(config(24))]
 
     /// The value and the predicate, in one 64-bit word.
     #[test]

@@ -18,7 +18,7 @@ fn word(lanes: &Lanes, at: usize, size: usize) -> u64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(config(24))]
 
     #[test]
     fn loads(lanes in lanes(), guards in guards(), old in any::<u64>()) {

@@ -6,7 +6,7 @@ use crate::harness::*;
 use crate::op;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(config(24))]
 
     #[test]
     fn comparisons(lanes in lanes(), guards in guards(), old in any::<u64>()) {

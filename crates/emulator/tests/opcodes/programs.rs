@@ -111,7 +111,7 @@ fn write_text(program: &[Stmt], text: &mut String, fresh: &mut usize) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(config(64))]
 
     #[test]
     fn random_programs(program in program(), lanes in lanes()) {

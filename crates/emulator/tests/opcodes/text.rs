@@ -3,8 +3,10 @@
 use proptest::prelude::*;
 use warpline_emulator::ptx::parse;
 
+use crate::harness::config;
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(config(48))]
 
     /// No text makes the parser fail in another way than by an error.
     #[test]
