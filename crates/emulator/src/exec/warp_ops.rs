@@ -226,14 +226,14 @@ impl<const WIDE: bool> Body for Clock<WIDE> {
             if WIDE {
                 put::<u64>(w, i.r[0], m, now);
             } else {
-                put::<u32>(w, i.r[0], m, now as u32);
+                put::<u32>(w, i.r[0], m, (now >> i.imm) as u32);
             }
         }
         Flow::Next
     }
 }
 
-/// `%clock`, `%clock64` and `%globaltimer`: nanoseconds since the launch began.
+/// `%clock`, `%clock64` and `%globaltimer`: nanoseconds since the launch began. Of 32 bits are those from `imm` on.
 pub fn clock(isa: Isa, wide: bool) -> Handler {
     if wide { select::<Clock<true>>(isa) } else { select::<Clock<false>>(isa) }
 }

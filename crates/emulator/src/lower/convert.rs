@@ -3,7 +3,7 @@
 use half::{bf16, f16};
 
 use super::case::Case;
-use super::float::q;
+use super::float::{q, z};
 use super::rounding::{self, Round};
 use super::{Lower, Problem};
 use crate::exec::code::{Handler, NONE};
@@ -136,15 +136,22 @@ impl Lower<'_> {
         }
         let [d, s] = c.types[..] else { return c.unsupported() };
         c.count(2)?;
-        c.only(&["rn", "rz", "rm", "rp", "rni", "rzi", "rmi", "rpi", "sat"])?;
+        let ftz = c.has("ftz");
+        c.only(&["rn", "rz", "rm", "rp", "rni", "rzi", "rmi", "rpi", "sat", "ftz"])?;
+        if ftz && (!c.types.contains(&Type::F(32)) || c.types.contains(&Type::Bf16)) {
+            return c.unsupported();
+        }
         let (dst, src) = (self.class_of(c.arg(0)?, d)?, self.class_of(c.arg(1)?, s)?);
         let is_float = |t: Type| matches!(t, Type::F(_) | Type::Bf16);
         match (is_float(d), is_float(s)) {
             (false, false) => self.int_int(c, (d, dst), (s, src)),
-            (false, true) => self.float_int(c, (d, dst), s),
+            (false, true) if ftz => self.float_int::<true>(c, (d, dst), s),
+            (false, true) => self.float_int::<false>(c, (d, dst), s),
+            // No integer becomes a subnormal f32.
             (true, false) => self.int_float(c, d, (s, src)),
             (true, true) => {
-                let h = float_float(c, self.isa, d, s)?;
+                let h = if ftz { float_float::<true> } else { float_float::<false> };
+                let h = h(c, self.isa, d, s)?;
                 self.lanewise(c, h, dst, &[src])
             }
         }
@@ -202,18 +209,22 @@ impl Lower<'_> {
         self.lanewise(c, h, dst, &[src])
     }
 
-    fn float_int(&mut self, c: &Case, (d, dst): (Type, RegType), s: Type) -> Result<(), Problem> {
+    fn float_int<const FTZ: bool>(&mut self, c: &Case, (d, dst): (Type, RegType), s: Type) -> Result<(), Problem> {
         let isa = self.isa;
         let word = c.mods.iter().find(|m| m.ends_with('i') && m.len() == 3);
         let round = Round::parse(&word.ok_or("a rounding such as .rzi is needed")?[..2]).ok_or("bad rounding")?;
         let src = RegType::of(s).ok_or("this type has no register")?;
         let h = match (s, d, dst, round) {
-            (Type::F(32), Type::S(32), RegType::W32, Round::Zero) => un(isa, |a: f32| a as i32),
-            (Type::F(32), Type::U(32), RegType::W32, Round::Zero) => un(isa, |a: f32| a as u32),
-            (Type::F(32), Type::S(32), RegType::W32, Round::Nearest) => un(isa, |a: f32| a.round_ties_even() as i32),
-            (Type::F(32), Type::U(32), RegType::W32, Round::Nearest) => un(isa, |a: f32| a.round_ties_even() as u32),
-            (Type::F(32), Type::S(32), RegType::W32, Round::Down) => un(isa, |a: f32| a.floor() as i32),
-            (Type::F(32), Type::S(32), RegType::W32, Round::Up) => un(isa, |a: f32| a.ceil() as i32),
+            (Type::F(32), Type::S(32), RegType::W32, Round::Zero) => un(isa, |a: f32| z::<FTZ>(a) as i32),
+            (Type::F(32), Type::U(32), RegType::W32, Round::Zero) => un(isa, |a: f32| z::<FTZ>(a) as u32),
+            (Type::F(32), Type::S(32), RegType::W32, Round::Nearest) => {
+                un(isa, |a: f32| z::<FTZ>(a).round_ties_even() as i32)
+            }
+            (Type::F(32), Type::U(32), RegType::W32, Round::Nearest) => {
+                un(isa, |a: f32| z::<FTZ>(a).round_ties_even() as u32)
+            }
+            (Type::F(32), Type::S(32), RegType::W32, Round::Down) => un(isa, |a: f32| z::<FTZ>(a).floor() as i32),
+            (Type::F(32), Type::S(32), RegType::W32, Round::Up) => un(isa, |a: f32| z::<FTZ>(a).ceil() as i32),
             (Type::F(64), Type::S(32), RegType::W32, Round::Zero) => {
                 un(isa, |a: f64| if a.is_nan() { i32::MIN } else { a as i32 })
             }
@@ -221,7 +232,8 @@ impl Lower<'_> {
                 let h = with_reg!(c, dst, |W| match s {
                     Type::F(16) =>
                         tern(isa, |a: u16, r: u32, k: u32| { W::from_low(to_int(half_value(a) as f64, r, k, false)) }),
-                    Type::F(32) => tern(isa, |a: f32, r: u32, k: u32| W::from_low(to_int(a as f64, r, k, false))),
+                    Type::F(32) =>
+                        tern(isa, |a: f32, r: u32, k: u32| { W::from_low(to_int(z::<FTZ>(a) as f64, r, k, false)) }),
                     Type::F(64) => tern(isa, |a: f64, r: u32, k: u32| W::from_low(to_int(a, r, k, true))),
                     _ => return c.unsupported(),
                 });
@@ -232,7 +244,7 @@ impl Lower<'_> {
     }
 
     fn int_float(&mut self, c: &Case, d: Type, (s, src): (Type, RegType)) -> Result<(), Problem> {
-        c.only(&["rn", "rz", "rm", "rp"])?;
+        c.only(&["rn", "rz", "rm", "rp", "ftz"])?;
         let isa = self.isa;
         let round = c.mods.iter().find_map(|m| Round::parse(m)).ok_or("a rounding such as .rn is needed")?;
         let dst = RegType::of(d).ok_or("this type has no register")?;
@@ -298,7 +310,7 @@ impl Lower<'_> {
     }
 }
 
-fn float_float(c: &Case, isa: Isa, d: Type, s: Type) -> Result<Handler, Problem> {
+fn float_float<const FTZ: bool>(c: &Case, isa: Isa, d: Type, s: Type) -> Result<Handler, Problem> {
     let integral = c.mods.iter().find(|m| m.ends_with('i') && m.len() == 3);
     let round = match integral {
         Some(m) => Round::parse(&m[..2]).ok_or("bad rounding")?,
@@ -307,28 +319,28 @@ fn float_float(c: &Case, isa: Isa, d: Type, s: Type) -> Result<Handler, Problem>
     let sat = c.has("sat");
     let whole = integral.is_some();
     macro_rules! to_integral {
-        ($t:ty) => {
+        ($t:ty, $z:path) => {
             match round {
-                Round::Nearest => un(isa, |a: $t| a.round_ties_even()),
-                Round::Zero => un(isa, |a: $t| a.trunc()),
-                Round::Down => un(isa, |a: $t| a.floor()),
-                Round::Up => un(isa, |a: $t| a.ceil()),
+                Round::Nearest => un(isa, |a: $t| $z(a).round_ties_even()),
+                Round::Zero => un(isa, |a: $t| $z(a).trunc()),
+                Round::Down => un(isa, |a: $t| $z(a).floor()),
+                Round::Up => un(isa, |a: $t| $z(a).ceil()),
             }
         };
     }
     Ok(match (d, s) {
-        (Type::F(32), Type::F(32)) if whole && !sat => to_integral!(f32),
-        (Type::F(64), Type::F(64)) if whole && !sat => to_integral!(f64),
-        (Type::F(32), Type::F(32)) if sat && !whole => un(isa, saturate),
-        (Type::F(32), Type::F(32)) => un(isa, |a: f32| a),
+        (Type::F(32), Type::F(32)) if whole && !sat => to_integral!(f32, z::<FTZ>),
+        (Type::F(64), Type::F(64)) if whole && !sat => to_integral!(f64, std::convert::identity),
+        (Type::F(32), Type::F(32)) if sat && !whole => un(isa, |a: f32| z::<FTZ>(saturate(a))),
+        (Type::F(32), Type::F(32)) if !sat => un(isa, |a: f32| z::<FTZ>(a)),
         (Type::F(64), Type::F(64)) if !sat => un(isa, |a: f64| a),
-        (Type::F(64), Type::F(32)) if !sat => un(isa, |a: f32| a as f64),
-        (Type::F(32), Type::F(64)) if sat => un(isa, |a: f64| saturate(a as f32)),
+        (Type::F(64), Type::F(32)) if !sat => un(isa, |a: f32| z::<FTZ>(a) as f64),
+        (Type::F(32), Type::F(64)) if sat => un(isa, |a: f64| z::<FTZ>(saturate(a as f32))),
         (Type::F(32), Type::F(64)) => match round {
-            Round::Nearest => un(isa, |a: f64| q(a as f32)),
-            Round::Zero => un(isa, |a: f64| q(rounding::narrow(a, Round::Zero))),
-            Round::Down => un(isa, |a: f64| q(rounding::narrow(a, Round::Down))),
-            Round::Up => un(isa, |a: f64| q(rounding::narrow(a, Round::Up))),
+            Round::Nearest => un(isa, |a: f64| q(z::<FTZ>(a as f32))),
+            Round::Zero => un(isa, |a: f64| q(z::<FTZ>(rounding::narrow(a, Round::Zero)))),
+            Round::Down => un(isa, |a: f64| q(z::<FTZ>(rounding::narrow(a, Round::Down)))),
+            Round::Up => un(isa, |a: f64| q(z::<FTZ>(rounding::narrow(a, Round::Up)))),
         },
         (Type::F(32), Type::F(16)) if !sat => un(isa, |a: u16| q(half_value(a))),
         (Type::F(64), Type::F(16)) if !sat => un(isa, |a: u16| half_value(a) as f64),
@@ -339,10 +351,10 @@ fn float_float(c: &Case, isa: Isa, d: Type, s: Type) -> Result<Handler, Problem>
             Round::Up => un(isa, |a: u16| half_bits(half_value(a).ceil())),
         },
         (Type::F(16), Type::F(64)) if round == Round::Nearest => un(isa, |a: f64| f16::from_f64(a).to_bits()),
-        (Type::F(16), Type::F(32)) if sat => un(isa, |a: f32| half_bits(saturate(a))),
+        (Type::F(16), Type::F(32)) if sat => un(isa, |a: f32| half_bits(saturate(z::<FTZ>(a)))),
         (Type::F(16), Type::F(32)) => match round {
-            Round::Nearest => un(isa, half_bits),
-            Round::Zero => un(isa, |a: f32| narrow16(a, Round::Zero, half_bits, half_value)),
+            Round::Nearest => un(isa, |a: f32| half_bits(z::<FTZ>(a))),
+            Round::Zero => un(isa, |a: f32| narrow16(z::<FTZ>(a), Round::Zero, half_bits, half_value)),
             _ => return c.unsupported(),
         },
         (Type::F(32), Type::Bf16) if !sat => un(isa, |a: u16| bf16_value(a)),

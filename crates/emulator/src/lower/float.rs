@@ -5,8 +5,8 @@ use half::f16;
 use super::case::Case;
 use super::rounding::{self, Round};
 use super::{Lower, Problem};
-use crate::exec::code::Handler;
-use crate::exec::ops::{Isa, bin, setp, tern, un};
+use crate::exec::code::{Handler, NONE};
+use crate::exec::ops::{Isa, Lane, bin, setp, tern, un};
 use crate::ptx::{RegType, Type};
 use RegType::{W16, W32, W64};
 
@@ -18,10 +18,32 @@ pub(super) fn q(v: f32) -> u32 {
     if bits & 0x7fff_ffff > 0x7f80_0000 { 0x7fff_ffff } else { bits }
 }
 
-/// A subnormal becomes zero of its sign.
+/// With `.ftz`, a subnormal becomes zero of its sign.
 #[inline(always)]
-fn flush(v: f32) -> f32 {
-    if v.is_subnormal() { 0f32.copysign(v) } else { v }
+pub(super) fn z<const FTZ: bool>(v: f32) -> f32 {
+    let bits = v.to_bits();
+    if FTZ && bits & 0x7f80_0000 == 0 { f32::from_bits(bits & 0x8000_0000) } else { v }
+}
+
+/// An f32 that compares as `.ftz` has it.
+#[derive(Clone, Copy, Default)]
+#[repr(transparent)]
+pub(super) struct Flushed(f32);
+
+impl Lane for Flushed {}
+
+impl PartialEq for Flushed {
+    #[inline(always)]
+    fn eq(&self, other: &Flushed) -> bool {
+        z::<true>(self.0) == z::<true>(other.0)
+    }
+}
+
+impl PartialOrd for Flushed {
+    #[inline(always)]
+    fn partial_cmp(&self, other: &Flushed) -> Option<std::cmp::Ordering> {
+        z::<true>(self.0).partial_cmp(&z::<true>(other.0))
+    }
 }
 
 /// Clamps to [0, 1]; NaN becomes 0.
@@ -151,7 +173,9 @@ impl Lower<'_> {
             return Ok(false);
         }
         match ty {
-            Type::F(32) => self.float32(c)?,
+            _ if c.name == "testp" => self.test(c, ty)?,
+            Type::F(32) if c.has("ftz") => self.float32::<true>(c)?,
+            Type::F(32) => self.float32::<false>(c)?,
             Type::F(64) => self.float64(c)?,
             Type::F(16) | Type::F16x2 => self.half(c, ty)?,
             _ => self.brain(c, ty)?,
@@ -159,18 +183,16 @@ impl Lower<'_> {
         Ok(true)
     }
 
-    fn float32(&mut self, c: &Case) -> Result<(), Problem> {
+    /// Arithmetic of f32, which with `.ftz` takes subnormal sources as zero and gives none as a result.
+    fn float32<const FTZ: bool>(&mut self, c: &Case) -> Result<(), Problem> {
         let isa = self.isa;
         let round = c.mods.iter().find_map(|m| Round::parse(m)).unwrap_or(Round::Nearest);
-        if c.has("ftz") {
-            return self.flushed32(c);
-        }
-        c.only(&["rn", "rz", "rm", "rp", "sat", "approx", "full", "NaN"])?;
+        c.only(&["rn", "rz", "rm", "rp", "sat", "approx", "full", "NaN", "ftz"])?;
         let exact = round == Round::Nearest && !c.has("sat");
-        if c.has("NaN") && !matches!(c.name, "min" | "max") {
+        if c.has("NaN") && !matches!(c.name, "min" | "max") || FTZ && matches!(c.name, "tanh" | "copysign") {
             return c.unsupported();
         }
-        let two = |c: &Case, f: [Handler; 5]| -> Result<Handler, Problem> {
+        let one_of = |c: &Case, f: [Handler; 5]| -> Result<Handler, Problem> {
             let [near, sat, zero, down, up] = f;
             Ok(match (round, c.has("sat")) {
                 (Round::Nearest, false) => near,
@@ -183,13 +205,33 @@ impl Lower<'_> {
         };
         macro_rules! rounded {
             ($build:ident, |$($a:ident),+| $near:expr, $soft:path) => {
-                two(c, [
-                    $build(isa, |$($a: f32),+| q($near)),
-                    $build(isa, |$($a: f32),+| sat($near)),
-                    $build(isa, |$($a: f32),+| q($soft($($a),+, Round::Zero))),
-                    $build(isa, |$($a: f32),+| q($soft($($a),+, Round::Down))),
-                    $build(isa, |$($a: f32),+| q($soft($($a),+, Round::Up))),
+                one_of(c, [
+                    $build(isa, |$($a: f32),+| { $(let $a = z::<FTZ>($a);)+ q(z::<FTZ>($near)) }),
+                    $build(isa, |$($a: f32),+| { $(let $a = z::<FTZ>($a);)+ z::<FTZ>(sat($near)) }),
+                    $build(isa, |$($a: f32),+| q(z::<FTZ>($soft($(z::<FTZ>($a)),+, Round::Zero)))),
+                    $build(isa, |$($a: f32),+| q(z::<FTZ>($soft($(z::<FTZ>($a)),+, Round::Down)))),
+                    $build(isa, |$($a: f32),+| q(z::<FTZ>($soft($(z::<FTZ>($a)),+, Round::Up)))),
                 ])?
+            };
+        }
+        // Approximations, by way of f64.
+        macro_rules! approximate {
+            ($f:expr) => {
+                un(isa, |a: f32| q(z::<FTZ>($f(z::<FTZ>(a) as f64) as f32)))
+            };
+        }
+        macro_rules! chosen {
+            ($f:path) => {
+                if c.has("NaN") {
+                    bin(
+                        isa,
+                        |a: f32, b: f32| {
+                            if a.is_nan() || b.is_nan() { 0x7fff_ffff } else { q($f(z::<FTZ>(a), z::<FTZ>(b))) }
+                        },
+                    )
+                } else {
+                    bin(isa, |a: f32, b: f32| q($f(z::<FTZ>(a), z::<FTZ>(b))))
+                }
             };
         }
         fn soft_sub(a: f32, b: f32, r: Round) -> f32 {
@@ -198,6 +240,7 @@ impl Lower<'_> {
         fn soft_rcp(a: f32, r: Round) -> f32 {
             rounding::div(1.0, a, r)
         }
+        let bits = |v: u32| z::<FTZ>(f32::from_bits(v)).to_bits();
         let handler = match c.name {
             "add" => rounded!(bin, |a, b| a + b, rounding::add),
             "sub" => rounded!(bin, |a, b| a - b, soft_sub),
@@ -206,47 +249,49 @@ impl Lower<'_> {
             "div" => rounded!(bin, |a, b| a / b, rounding::div),
             "rcp" => rounded!(un, |a| 1.0 / a, soft_rcp),
             "sqrt" => rounded!(un, |a| a.sqrt(), rounding::sqrt),
-            "rsqrt" if exact => un(isa, |a: f32| q((1.0 / (a as f64).sqrt()) as f32)),
-            "sin" if exact => un(isa, |a: f32| q((a as f64).sin() as f32)),
-            "cos" if exact => un(isa, |a: f32| q((a as f64).cos() as f32)),
-            "lg2" if exact => un(isa, |a: f32| q((a as f64).log2() as f32)),
-            "ex2" if exact => un(isa, |a: f32| q((a as f64).exp2() as f32)),
-            "tanh" if exact => un(isa, |a: f32| q((a as f64).tanh() as f32)),
-            "min" if c.has("NaN") => {
-                bin(isa, |a: f32, b: f32| if a.is_nan() || b.is_nan() { 0x7fff_ffff } else { q(min32(a, b)) })
-            }
-            "max" if c.has("NaN") => {
-                bin(isa, |a: f32, b: f32| if a.is_nan() || b.is_nan() { 0x7fff_ffff } else { q(max32(a, b)) })
-            }
-            "min" if exact => bin(isa, |a: f32, b: f32| q(min32(a, b))),
-            "max" if exact => bin(isa, |a: f32, b: f32| q(max32(a, b))),
-            "abs" if exact => un(isa, |a: u32| a & 0x7fff_ffff),
-            "neg" if exact => un(isa, |a: u32| a ^ 0x8000_0000),
+            "rsqrt" if exact => approximate!(|a: f64| 1.0 / a.sqrt()),
+            "sin" if exact => approximate!(f64::sin),
+            "cos" if exact => approximate!(f64::cos),
+            "lg2" if exact => approximate!(f64::log2),
+            "ex2" if exact => approximate!(f64::exp2),
+            "tanh" if exact => approximate!(f64::tanh),
+            "min" if exact => chosen!(min32),
+            "max" if exact => chosen!(max32),
+            "abs" if exact => un(isa, move |a: u32| bits(a) & 0x7fff_ffff),
+            "neg" if exact => un(isa, move |a: u32| bits(a) ^ 0x8000_0000),
             "copysign" if exact => bin(isa, |a: u32, b: u32| (a & 0x8000_0000) | (b & 0x7fff_ffff)),
             _ => return c.unsupported(),
         };
         self.lanewise(c, handler, W32, &vec![W32; operands(c.name)][..])
     }
 
-    /// Approximations that flush subnormal inputs and results to zero with their sign; nvcc emits them inside of its
-    /// own functions for f16, whose values are never subnormal as f32. No other instruction may flush.
-    fn flushed32(&mut self, c: &Case) -> Result<(), Problem> {
-        c.only(&["approx", "ftz"])?;
-        if !c.has("approx") {
-            return c.unsupported();
+    /// `testp`: what kind of number a float is. Zeros count as normal, as the ISA says.
+    fn test(&mut self, c: &Case, ty: Type) -> Result<(), Problem> {
+        let (isa, kind) = (self.isa, *c.mods.first().ok_or("no property")?);
+        c.only(&[kind])?;
+        c.count(2)?;
+        // The second operand is the first again.
+        macro_rules! forms {
+            ($t:ty) => {
+                match kind {
+                    "finite" => setp(isa, |a: $t, _: $t| a.is_finite()),
+                    "infinite" => setp(isa, |a: $t, _: $t| a.is_infinite()),
+                    "number" => setp(isa, |a: $t, _: $t| !a.is_nan()),
+                    "notanumber" => setp(isa, |a: $t, _: $t| a.is_nan()),
+                    "normal" => setp(isa, |a: $t, _: $t| a.is_normal() || a == 0.0),
+                    "subnormal" => setp(isa, |a: $t, _: $t| a.is_subnormal()),
+                    _ => return c.unsupported(),
+                }
+            };
         }
-        let isa = self.isa;
-        let handler = match c.name {
-            "rcp" => un(isa, |a: f32| q(flush(1.0 / flush(a)))),
-            "sqrt" => un(isa, |a: f32| q(flush(flush(a).sqrt()))),
-            "rsqrt" => un(isa, |a: f32| q(flush((1.0 / (flush(a) as f64).sqrt()) as f32))),
-            "sin" => un(isa, |a: f32| q(flush((flush(a) as f64).sin() as f32))),
-            "cos" => un(isa, |a: f32| q(flush((flush(a) as f64).cos() as f32))),
-            "lg2" => un(isa, |a: f32| q(flush((flush(a) as f64).log2() as f32))),
-            "ex2" => un(isa, |a: f32| q(flush((flush(a) as f64).exp2() as f32))),
+        let (h, w) = match ty {
+            Type::F(32) => (forms!(f32), W32),
+            Type::F(64) => (forms!(f64), W64),
             _ => return c.unsupported(),
         };
-        self.lanewise(c, handler, W32, &[W32])
+        let (a, p) = (self.src(c.arg(1)?, w)?, self.dst_pred(c.arg(0)?)?);
+        self.push(&c.inst.op, c.inst.guard, h, |i| i.r = [p, NONE, a, a, NONE, NONE]);
+        Ok(())
     }
 
     fn float64(&mut self, c: &Case) -> Result<(), Problem> {

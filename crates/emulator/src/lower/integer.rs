@@ -1,6 +1,7 @@
 //! Integers, bits, predicates and moves.
 
 use super::case::Case;
+use super::float::{Flushed, z};
 use super::{Lower, Problem};
 use crate::exec::code::{Handler, NONE};
 use crate::exec::ops::{Isa, bin, carry, pred_logic, quad, selp, setp, tern, un};
@@ -330,13 +331,21 @@ impl Lower<'_> {
     }
 
     fn select(&mut self, c: &Case) -> Result<(), Problem> {
-        c.only(&[])?;
+        let flushes = c.name == "slct" && c.types.last() == Some(&Type::F(32));
+        c.only(if flushes { &["ftz"] } else { &[] })?;
         let isa = self.isa;
         let ty = c.types.first().copied().ok_or("no type")?;
         let w = class(c, ty)?;
         if c.name == "slct" {
             let h = match (ty.bits(), c.ty()?) {
                 (32, Type::S(32)) => tern(isa, |a: u32, b: u32, x: i32| if x >= 0 { a } else { b }),
+                // `.ftz` makes -0 of a negative subnormal, which counts as zero.
+                (32, Type::F(32)) if c.has("ftz") => {
+                    tern(isa, |a: u32, b: u32, x: f32| if z::<true>(x) >= 0.0 { a } else { b })
+                }
+                (64, Type::F(32)) if c.has("ftz") => {
+                    tern(isa, |a: u64, b: u64, x: f32| if z::<true>(x) >= 0.0 { a } else { b })
+                }
                 (32, Type::F(32)) => tern(isa, |a: u32, b: u32, x: f32| if x >= 0.0 { a } else { b }),
                 (64, Type::S(32)) => tern(isa, |a: u64, b: u64, x: i32| if x >= 0 { a } else { b }),
                 (64, Type::F(32)) => tern(isa, |a: u64, b: u64, x: f32| if x >= 0.0 { a } else { b }),
@@ -371,10 +380,8 @@ impl Lower<'_> {
             Some("xor") => 3,
             _ => 0,
         };
-        c.only(&[cmp, "and", "or", "xor", "ftz"])?;
-        if c.has("ftz") {
-            return c.unsupported();
-        }
+        let combined: &[&str] = if mode == 0 { &[] } else { &["and", "or", "xor"] };
+        c.only(&[&[cmp, if ty == Type::F(32) { "ftz" } else { cmp }][..], combined].concat())?;
         c.count(if mode == 0 { 3 } else { 4 })?;
         let combine = if mode == 0 { NONE } else { self.pred(c.arg(3)?)? };
         let (a, b) = (self.src(c.arg(1)?, w)?, self.src(c.arg(2)?, w)?);
@@ -535,12 +542,12 @@ impl Lower<'_> {
                     "%clock" | "%clock64" | "%globaltimer" | "%clock_hi" | "%globaltimer_lo" | "%globaltimer_hi"
                 ) =>
             {
-                if name.ends_with("_hi") {
-                    return c.unsupported();
-                }
                 let d = self.dst(d, w)?;
-                let wide = w == W64;
-                self.push(&c.inst.op, c.inst.guard, warp_ops::clock(isa, wide), |i| i.r[0] = d);
+                let (wide, shift) = (w == W64, if name.ends_with("_hi") { 32 } else { 0 });
+                if wide && !matches!(&name[..], "%clock64" | "%globaltimer") {
+                    return Err(format!("{name} has 32 bits"));
+                }
+                self.push(&c.inst.op, c.inst.guard, warp_ops::clock(isa, wide), |i| (i.r[0], i.imm) = (d, shift));
                 return Ok(());
             }
             _ => {}
@@ -757,6 +764,7 @@ fn comparison(c: &Case, isa: Isa, cmp: &str, ty: Type) -> Result<Handler, Proble
         };
     }
     Ok(match ty {
+        Type::F(32) if c.has("ftz") => floats!(Flushed),
         Type::F(32) => floats!(f32),
         Type::F(64) => floats!(f64),
         Type::F(16) => return super::float::compare_half(c, isa, cmp),

@@ -167,11 +167,11 @@ fn reports_all_unsupported_instructions() {
     let report = emulated_with("driver::checks::reports_all_unsupported_instructions", &[], || {
         let context = cudarc::driver::CudaContext::new(0).unwrap();
         let ptx = ".version 8.0\n.target sm_75\n.address_size 64\n.visible .entry k()\n{\n.reg .b32 %r<4>;\n\
-                   frobnicate.b32 %r1, %r2;\nadd.ftz.f32 %r1, %r2, %r3;\nret;\n}\n";
+                   frobnicate.b32 %r1, %r2;\nadd.ftz.f64 %r1, %r2, %r3;\nret;\n}\n";
         let error = context.load_module(cudarc::nvrtc::Ptx::from_src(ptx)).unwrap_err();
         assert_eq!(error.0, CUDA_ERROR_INVALID_PTX);
     });
     if !report.is_empty() {
-        assert!(report.contains("line 7: frobnicate.b32") && report.contains("line 8: add.ftz.f32"), "{report}");
+        assert!(report.contains("line 7: frobnicate.b32") && report.contains("line 8: add.ftz.f64"), "{report}");
     }
 }

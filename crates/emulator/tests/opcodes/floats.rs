@@ -9,8 +9,18 @@ fn clamp_int(v: f64, least: f64, most: f64) -> f64 {
     if v.is_nan() { 0.0 } else { v.max(least).min(most) }
 }
 
+/// What `.ftz` reads: a subnormal as zero of its sign.
+fn zf(v: u64) -> f32 {
+    if f(v).is_subnormal() { 0f32.copysign(f(v)) } else { f(v) }
+}
+
+/// What `.ftz` writes.
+fn rz(v: f32) -> u64 {
+    r(zf(v.to_bits() as u64))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(config(32))]
 
     #[test]
     fn floats(lanes in lanes(), guards in guards(), old in any::<u64>()) {
@@ -47,6 +57,78 @@ proptest! {
             op!("cvt.rni.u16.f32", 16 <- [32], |a, _, _| clamp_int((f(a) as f64).round_ties_even(), 0.0, 65535.0) as u64),
             op!("cvt.f64.f32", 64 <- [32], |a, _, _| (f(a) as f64).to_bits()),
             op!("cvt.rn.f32.f64", 32 <- [64], |a, _, _| r(d(a) as f32)),
+        ], &lanes, guards, old);
+    }
+
+    /// `.ftz`: subnormal sources count as zero of their sign, and so do subnormal results.
+    #[test]
+    fn flushed(lanes in lanes(), guards in guards(), old in any::<u64>()) {
+        check(&[
+            op!("add.ftz.f32", 32 <- [32, 32], |a, b, _| rz(zf(a) + zf(b))),
+            op!("sub.rn.ftz.f32", 32 <- [32, 32], |a, b, _| rz(zf(a) - zf(b))),
+            op!("mul.ftz.f32", 32 <- [32, 32], |a, b, _| rz(zf(a) * zf(b))),
+            op!("mul.ftz.sat.f32", 32 <- [32, 32], |a, b, _| rz((zf(a) * zf(b)).max(0.0).min(1.0) + 0.0)),
+            op!("fma.rn.ftz.f32", 32 <- [32, 32, 32], |a, b, c| rz(zf(a).mul_add(zf(b), zf(c)))),
+            op!("mad.rn.ftz.f32", 32 <- [32, 32, 32], |a, b, c| rz(zf(a).mul_add(zf(b), zf(c)))),
+            op!("div.rn.ftz.f32", 32 <- [32, 32], |a, b, _| rz(zf(a) / zf(b))),
+            op!("rcp.rn.ftz.f32", 32 <- [32], |a, _, _| rz(1.0 / zf(a))),
+            op!("sqrt.rn.ftz.f32", 32 <- [32], |a, _, _| rz(zf(a).sqrt())),
+            op!("abs.ftz.f32", 32 <- [32], |a, _, _| zf(a).to_bits() as u64 & 0x7fff_ffff),
+            op!("neg.ftz.f32", 32 <- [32], |a, _, _| zf(a).to_bits() as u64 ^ 0x8000_0000),
+            op!("min.ftz.f32", 32 <- [32, 32], |a, b, _| match (zf(a), zf(b)) {
+                (x, y) if x.is_nan() => r(y),
+                (x, y) if y.is_nan() => r(x),
+                (x, y) if x == y => r(x) | r(y),
+                (x, y) => r(if x < y { x } else { y }),
+            }),
+            op!("max.ftz.NaN.f32", 32 <- [32, 32], |a, b, _| match (zf(a), zf(b)) {
+                (x, y) if x.is_nan() || y.is_nan() => 0x7fff_ffff,
+                (x, y) if x == y => r(x) & r(y),
+                (x, y) => r(if x > y { x } else { y }),
+            }),
+            op!("setp.lt.ftz.f32 %q0, {0}, {1}; @%p1 selp.u32 {d}, 1, 0, %q0;", 32 <- [32, 32], |a, b, _| (zf(a) < zf(b)) as u64),
+            op!("setp.geu.ftz.f32 %q0, {0}, {1}; @%p1 selp.u32 {d}, 1, 0, %q0;", 32 <- [32, 32], |a, b, _| {
+                (zf(a).is_nan() || zf(b).is_nan() || zf(a) >= zf(b)) as u64
+            }),
+            op!("setp.eq.ftz.f32 %q0, {0}, {1}; setp.ne.or.ftz.f32 %q1, {0}, {2}, %q0; @%p1 selp.u32 {d}, 1, 0, %q1;",
+                32 <- [32, 32, 32], |a, b, c| {
+                (zf(a) == zf(b) || zf(a) < zf(c) || zf(a) > zf(c)) as u64
+            }),
+            op!("set.gt.ftz.u32.f32", 32 <- [32, 32], |a, b, _| if zf(a) > zf(b) { 0xffff_ffff } else { 0 }),
+            op!("slct.ftz.u32.f32", 32 <- [32, 32, 32], |a, b, c| if zf(c) >= 0.0 { a } else { b }),
+            op!("cvt.ftz.f64.f32", 64 <- [32], |a, _, _| (zf(a) as f64).to_bits()),
+            op!("cvt.rn.ftz.f32.f64", 32 <- [64], |a, _, _| rz(d(a) as f32)),
+            op!("cvt.rpi.ftz.s32.f32", 32 <- [32], |a, _, _| {
+                clamp_int((zf(a) as f64).ceil(), -2147483648.0, 2147483647.0) as i64 as u64
+            }),
+            op!("setp.num.f32 %q0, {0}, {0}; cvt.rmi.ftz.f32.f32 %x0, {0}; @%p1 selp.b32 {d}, %x0, 0, %q0;", 32 <- [32], |a, _, _| {
+                if f(a).is_nan() { 0 } else { r(zf(a).floor()) }
+            }),
+            op!("cvt.rn.ftz.f32.s32", 32 <- [32], |a, _, _| r(a as i32 as f32)),
+        ], &lanes, guards, old);
+    }
+
+    /// What kind of number: by the fields of the word. Zeros are normal.
+    #[test]
+    fn kinds(lanes in lanes(), guards in guards(), old in any::<u64>()) {
+        fn fields(v: u64, wide: bool) -> (u64, u64) {
+            if wide { (v >> 52 & 0x7ff, v << 12) } else { ((v >> 23 & 0xff) + if v >> 23 & 0xff == 255 { 0x700 } else { 0 }, v << 41) }
+        }
+        check(&[
+            op!("testp.finite.f32 %q0, {0}; @%p1 selp.u32 {d}, 1, 0, %q0;", 32 <- [32], |a, _, _| (fields(a, false).0 < 0x7ff) as u64),
+            op!("testp.infinite.f32 %q0, {0}; @%p1 selp.u32 {d}, 1, 0, %q0;", 32 <- [32], |a, _, _| (fields(a, false) == (0x7ff, 0)) as u64),
+            op!("testp.number.f64 %q0, {0}; @%p1 selp.u32 {d}, 1, 0, %q0;", 32 <- [64], |a, _, _| {
+                (fields(a, true).0 < 0x7ff || fields(a, true).1 == 0) as u64
+            }),
+            op!("testp.notanumber.f32 %q0, {0}; @%p1 selp.u32 {d}, 1, 0, %q0;", 32 <- [32], |a, _, _| {
+                (fields(a, false).0 == 0x7ff && fields(a, false).1 != 0) as u64
+            }),
+            op!("testp.normal.f32 %q0, {0}; @%p1 selp.u32 {d}, 1, 0, %q0;", 32 <- [32], |a, _, _| {
+                ((1..0x7ff).contains(&fields(a, false).0) || a << 33 == 0) as u64
+            }),
+            op!("testp.subnormal.f64 %q0, {0}; @%p1 selp.u32 {d}, 1, 0, %q0;", 32 <- [64], |a, _, _| {
+                (fields(a, true).0 == 0 && fields(a, true).1 != 0) as u64
+            }),
         ], &lanes, guards, old);
     }
 
