@@ -8,6 +8,7 @@ mod driver {
     mod contexts;
     mod counters;
     mod kernels;
+    mod library;
     mod memory;
     mod ordering;
     mod races;

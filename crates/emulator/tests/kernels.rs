@@ -10,5 +10,6 @@ mod kernels {
     mod candle_reduce;
     mod cub;
     mod elem;
+    mod entry_points;
     mod nvcc;
 }

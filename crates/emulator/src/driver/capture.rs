@@ -4,7 +4,7 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::ffi::{c_int, c_uint};
+use std::ffi::{c_int, c_uint, c_void};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::ThreadId;
@@ -262,6 +262,26 @@ impl Driver {
     }
 }
 
+/// Whether a stream captures, and into which graph.
+unsafe fn capture_info(handle: usize, status: *mut c_int, id: *mut u64, graph: *mut usize) -> Res {
+    let d = driver()?;
+    let (_, stream) = d.stream(handle)?;
+    let capture = d.captures.lock().get(&stream.id).cloned();
+    // SAFETY: places of the caller.
+    unsafe {
+        put(status, capture.as_ref().map_or(0, |c| 1 + c.check().is_err() as c_int))?;
+        let Some(c) = capture else { return Ok(()) };
+        if !id.is_null() {
+            put(id, c.id)?;
+        }
+        if !graph.is_null() {
+            d.graphs.lock().insert(c.graph.id, c.graph.clone());
+            put(graph, c.graph.id)?;
+        }
+    }
+    Ok(())
+}
+
 exports! {
     /// `cuStreamBeginCapture_v2`
     fn cuStreamBeginCapture_v2(handle: usize, mode: c_uint) {
@@ -286,6 +306,11 @@ exports! {
         put(out, capture.map_or(0, |c| 1 + c.check().is_err() as c_int))
     }
 
+    /// `cuStreamGetCaptureInfo`
+    fn cuStreamGetCaptureInfo(handle: usize, status: *mut c_int, id: *mut u64) {
+        capture_info(handle, status, id, std::ptr::null_mut())
+    }
+
     /// `cuStreamGetCaptureInfo_v2`; the graph can be read but not added to.
     fn cuStreamGetCaptureInfo_v2(
         handle: usize,
@@ -295,23 +320,22 @@ exports! {
         dependencies: *mut *const usize,
         count: *mut usize,
     ) {
-        let d = driver()?;
-        let (_, stream) = d.stream(handle)?;
-        let capture = d.captures.lock().get(&stream.id).cloned();
-        put(status, capture.as_ref().map_or(0, |c| 1 + c.check().is_err() as c_int))?;
-        if let Some(c) = capture {
-            if !id.is_null() {
-                put(id, c.id)?;
-            }
-            if !graph.is_null() {
-                d.graphs.lock().insert(c.graph.id, c.graph.clone());
-                put(graph, c.graph.id)?;
-            }
-            if !dependencies.is_null() || !count.is_null() {
-                return Err(code::NOT_SUPPORTED);
-            }
-        }
-        Ok(())
+        capture_info(handle, status, id, graph)?;
+        if *status != 0 && !(dependencies.is_null() && count.is_null()) { Err(code::NOT_SUPPORTED) } else { Ok(()) }
+    }
+
+    /// `cuStreamGetCaptureInfo` as of CUDA 12.3, likewise.
+    fn cuStreamGetCaptureInfo_v3(
+        handle: usize,
+        status: *mut c_int,
+        id: *mut u64,
+        graph: *mut usize,
+        dependencies: *mut *const usize,
+        _edges: *mut *const c_void,
+        count: *mut usize,
+    ) {
+        capture_info(handle, status, id, graph)?;
+        if *status != 0 && !(dependencies.is_null() && count.is_null()) { Err(code::NOT_SUPPORTED) } else { Ok(()) }
     }
 
     /// `cuThreadExchangeStreamCaptureMode`

@@ -8,7 +8,7 @@ use super::state::{Driver, Res, driver, exports, init, put};
 /// Name of the emulated device.
 const NAME: &str = "Warpline emulator";
 /// Driver version that programs see: CUDA 12.8.
-const VERSION: c_int = 12080;
+pub(super) const VERSION: c_int = 12080;
 
 pub(super) fn device(ordinal: c_int) -> Res<(&'static Driver, u32)> {
     let d = driver()?;

@@ -2,18 +2,14 @@
 
 use std::ffi::{c_int, c_uint, c_void};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::errors::code;
 use super::graph::NodeKind;
+use super::module::{function, function_in};
 use super::state::*;
 use crate::exec::launch::{Launch, run};
 use crate::mem::Map;
-
-fn function(handle: usize) -> Res<Arc<Function>> {
-    driver()?.functions.lock().get(&handle).cloned().ok_or(code::INVALID_HANDLE)
-}
 
 /// Copies bytes of the caller by way of the system, so that a pointer that leads nowhere is an error and no crash.
 fn read_caller(from: *const c_void, to: &mut [u8]) -> Res {
@@ -103,7 +99,7 @@ fn limits(f: &Function, grid: [u32; 3], block: [u32; 3], shared: u32) -> Res {
     if p.required != [0; 3] && p.required != block {
         return Err(code::INVALID_VALUE);
     }
-    let allowed = f.max_dynamic.load(Ordering::Acquire).max((48 << 10) - p.shared.min(48 << 10));
+    let allowed = f.max_dynamic().max((48 << 10) - p.shared.min(48 << 10));
     if shared > allowed {
         return Err(code::INVALID_VALUE);
     }
@@ -121,8 +117,8 @@ struct Geometry {
 fn launch(handle: usize, g: Geometry, stream: usize, params: *const *const c_void, extra: *const *const c_void) -> Res {
     let d = driver()?;
     current()?;
-    let f = function(handle)?;
     let on = d.stream(stream)?;
+    let f = function_in(handle, &on.0)?;
     if !Arc::ptr_eq(&f.context, &on.0) {
         return Err(code::INVALID_HANDLE);
     }

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::errors::code;
+use super::library;
 use super::state::*;
+use crate::exec::code::Program;
 use crate::lower::{self, Symbols};
 use crate::mem::Kind;
 use crate::ptx::{self, PtxError, Space};
 
 /// Why a module was refused: the code and the text for the log.
-type Refusal = (i32, String);
+pub(super) type Refusal = (i32, String);
 
 fn errors(list: &[PtxError]) -> String {
     list.iter().map(|e| format!("PTX {e}")).collect::<Vec<_>>().join("\n")
@@ -69,8 +71,8 @@ fn target_allowed(target: &str, cc: (u32, u32)) -> bool {
     digits.parse::<u32>().is_ok_and(|n| n <= cc.0 * 10 + cc.1)
 }
 
-/// Parses and lowers a module.
-fn load(d: &Driver, context: &Arc<Context>, text: &str) -> Result<usize, Refusal> {
+/// Parses a module and sees whether the device can run it.
+pub(super) fn read(d: &Driver, text: &str) -> Result<ptx::Module, Refusal> {
     let module = ptx::parse(text).map_err(|e| (code::INVALID_PTX, format!("PTX {e}")))?;
     if module.version.0 > 9 {
         return Err((code::UNSUPPORTED_PTX_VERSION, format!("PTX version {}.{}", module.version.0, module.version.1)));
@@ -79,26 +81,44 @@ fn load(d: &Driver, context: &Arc<Context>, text: &str) -> Result<usize, Refusal
         let (a, b) = d.config.cc;
         return Err((code::NO_BINARY_FOR_GPU, format!("the module is for {}, the device is sm_{a}{b}", module.target)));
     }
-    let globals = place_variables(d, context, &module)?;
-    let symbols = Symbols { memory: globals.iter().map(|(k, v)| (k.clone(), v.0)).collect() };
-    let mut functions = HashMap::new();
+    Ok(module)
+}
+
+/// Lowers the kernels of a module whose variables are at these addresses.
+pub(super) fn kernels(module: &ptx::Module, symbols: &Symbols) -> Result<Vec<Program>, Refusal> {
     let mut failed = Vec::new();
     let mut ready = Vec::new();
     for f in module.functions.iter().filter(|f| f.entry && f.defined) {
-        match lower::lower(&module, f, &symbols) {
+        match lower::lower(module, f, symbols) {
             Ok(program) => ready.push(program),
             Err(list) => failed.extend(list),
         }
     }
-    if !failed.is_empty() {
+    if failed.is_empty() {
+        return Ok(ready);
+    }
+    failed.sort_by(|a, b| (a.line, &a.message).cmp(&(b.line, &b.message)));
+    failed.dedup();
+    Err((code::INVALID_PTX, errors(&failed)))
+}
+
+/// Places a module into a context; `limit` gives what holds a kernel's limit of dynamic shared memory unless the
+/// function has one of its own. Gives the module's handle.
+pub(super) fn place(
+    d: &Driver,
+    context: &Arc<Context>,
+    module: &ptx::Module,
+    limit: impl Fn(&str) -> Arc<AtomicU32>,
+) -> Result<usize, Refusal> {
+    let globals = place_variables(d, context, module)?;
+    let symbols = Symbols { memory: globals.iter().map(|(k, v)| (k.clone(), v.0)).collect() };
+    let ready = kernels(module, &symbols).inspect_err(|_| {
         for (at, _) in globals.values() {
             // Just allocated here, so it can be freed.
             let _ = d.arena.free(*at);
         }
-        failed.sort_by(|a, b| (a.line, &a.message).cmp(&(b.line, &b.message)));
-        failed.dedup();
-        return Err((code::INVALID_PTX, errors(&failed)));
-    }
+    })?;
+    let mut functions = HashMap::new();
     for program in ready {
         let id = d.handle();
         functions.insert(program.name.clone(), id);
@@ -106,6 +126,7 @@ fn load(d: &Driver, context: &Arc<Context>, text: &str) -> Result<usize, Refusal
             context: context.clone(),
             // Names in PTX hold no NUL.
             name: CString::new(program.name.as_str()).unwrap_or_default(),
+            inherited: limit(&program.name),
             program: Arc::new(program),
             max_dynamic: AtomicU32::new(0),
             version: module.version,
@@ -132,7 +153,7 @@ pub(super) fn unload(d: &Driver, id: usize) {
 }
 
 /// The text of an image, or why it is none.
-unsafe fn image_text<'a>(image: *const c_void) -> Result<&'a str, Refusal> {
+pub(super) unsafe fn image_text<'a>(image: *const c_void) -> Result<&'a str, Refusal> {
     if image.is_null() {
         return Err((code::INVALID_VALUE, "no image".into()));
     }
@@ -148,7 +169,7 @@ unsafe fn image_text<'a>(image: *const c_void) -> Result<&'a str, Refusal> {
 }
 
 /// Buffers for the compiler's log among the options of `cuModuleLoadDataEx`.
-unsafe fn write_log(count: c_uint, options: *const c_uint, values: *const *mut c_void, text: &str) {
+pub(super) unsafe fn write_log(count: c_uint, options: *const c_uint, values: *const *mut c_void, text: &str) {
     const BUFFER: c_uint = 5;
     const SIZE: c_uint = 6;
     if options.is_null() || values.is_null() {
@@ -177,19 +198,77 @@ unsafe fn write_log(count: c_uint, options: *const c_uint, values: *const *mut c
 unsafe fn load_image(image: *const c_void, log: impl FnOnce(&str)) -> Res<usize> {
     let (d, context) = (driver()?, current()?);
     // SAFETY: passed on.
-    let loaded = unsafe { image_text(image) }.and_then(|text| load(d, &context, text));
-    loaded.map_err(|(error, text): Refusal| {
-        say(&text);
-        log(&text);
-        error
-    })
+    let loaded = unsafe { image_text(image) }
+        .and_then(|text| read(d, text))
+        .and_then(|module| place(d, &context, &module, |_| Arc::default()));
+    loaded.map_err(|why| refuse(why, log))
 }
 
-fn function(handle: usize) -> Res<Arc<Function>> {
-    driver()?.functions.lock().get(&handle).cloned().ok_or(code::INVALID_HANDLE)
+/// Tells why a module was refused, and gives the code.
+pub(super) fn refuse((error, text): Refusal, log: impl FnOnce(&str)) -> i32 {
+    say(&text);
+    log(&text);
+    error
 }
 
-unsafe fn name_of<'a>(name: *const c_char) -> Res<&'a str> {
+/// The function of a handle, which may be a kernel of a library: then it is that of the current context.
+pub(super) fn function(handle: usize) -> Res<Arc<Function>> {
+    let found = driver()?.functions.lock().get(&handle).cloned();
+    match found {
+        Some(f) => Ok(f),
+        None => function_in(handle, &current()?),
+    }
+}
+
+/// As [`function`], for a kernel in a certain context.
+pub(super) fn function_in(handle: usize, context: &Arc<Context>) -> Res<Arc<Function>> {
+    let d = driver()?;
+    let own = d.functions.lock().get(&handle).cloned();
+    let handle = match own {
+        Some(f) => return Ok(f),
+        None => library::function_of(d, handle, context)?,
+    };
+    d.functions.lock().get(&handle).cloned().ok_or(code::INVALID_HANDLE)
+}
+
+/// An attribute of a kernel whose limit of dynamic shared memory is `dynamic`, or 0 where none was set.
+pub(super) fn attribute(d: &Driver, p: &Program, version: (u32, u32), dynamic: u32, attribute: c_int) -> Res<c_int> {
+    let cc = d.config.cc;
+    let value = match attribute {
+        0 if p.max_threads == 0 => 1024,
+        0 => p.max_threads.min(1024),
+        1 => p.shared,
+        2 => 0,
+        3 => p.local,
+        4 => p.registers,
+        5 => version.0 * 10 + version.1,
+        6 => cc.0 * 10 + cc.1,
+        7 => 0,
+        8 => dynamic.max((48 << 10) - p.shared.min(48 << 10)),
+        9 => return Ok(-1),
+        10..=15 => 0,
+        _ => return Err(code::INVALID_VALUE),
+    };
+    Ok(value as c_int)
+}
+
+/// What setting an attribute changes: the limit of dynamic shared memory, or nothing.
+pub(super) fn set_attribute(d: &Driver, p: &Program, dynamic: &AtomicU32, attribute: c_int, value: c_int) -> Res {
+    match attribute {
+        8 => {
+            let most = super::device::shared_opt_in(d.config.cc);
+            if value < 0 || (value as u32).saturating_add(p.shared) > most {
+                return Err(code::INVALID_VALUE);
+            }
+            dynamic.store(value as u32, Ordering::Release);
+            Ok(())
+        }
+        9 if (-1..=100).contains(&value) => Ok(()),
+        _ => Err(code::INVALID_VALUE),
+    }
+}
+
+pub(super) unsafe fn name_of<'a>(name: *const c_char) -> Res<&'a str> {
     if name.is_null() {
         return Err(code::INVALID_VALUE);
     }
@@ -265,41 +344,15 @@ exports! {
     }
 
     /// `cuFuncGetAttribute`
-    fn cuFuncGetAttribute(out: *mut c_int, attribute: c_int, handle: usize) {
+    fn cuFuncGetAttribute(out: *mut c_int, which: c_int, handle: usize) {
         let f = function(handle)?;
-        let (p, cc) = (&f.program, driver()?.config.cc);
-        let value = match attribute {
-            0 => if p.max_threads == 0 { 1024 } else { p.max_threads.min(1024) },
-            1 => p.shared,
-            2 => 0,
-            3 => p.local,
-            4 => p.registers,
-            5 => f.version.0 * 10 + f.version.1,
-            6 => cc.0 * 10 + cc.1,
-            7 => 0,
-            8 => f.max_dynamic.load(Ordering::Acquire).max((48 << 10) - p.shared.min(48 << 10)),
-            9 => return put(out, -1),
-            10..=15 => 0,
-            _ => return Err(code::INVALID_VALUE),
-        };
-        put(out, value as c_int)
+        put(out, attribute(driver()?, &f.program, f.version, f.max_dynamic(), which)?)
     }
 
     /// `cuFuncSetAttribute`
-    fn cuFuncSetAttribute(handle: usize, attribute: c_int, value: c_int) {
+    fn cuFuncSetAttribute(handle: usize, which: c_int, value: c_int) {
         let f = function(handle)?;
-        match attribute {
-            8 => {
-                let most = super::device::shared_opt_in(driver()?.config.cc);
-                if value < 0 || value as u32 + f.program.shared > most {
-                    return Err(code::INVALID_VALUE);
-                }
-                f.max_dynamic.store(value as u32, Ordering::Release);
-                Ok(())
-            }
-            9 if (-1..=100).contains(&value) => Ok(()),
-            _ => Err(code::INVALID_VALUE),
-        }
+        set_attribute(driver()?, &f.program, &f.max_dynamic, which, value)
     }
 
     /// `cuFuncSetCacheConfig`; a preference, which nothing here depends on.

@@ -13,6 +13,7 @@ use super::capture::Capture;
 use super::config::{Config, Order};
 use super::errors::code;
 use super::graph::{Exec, Graph, GraphMemory, NodeKind};
+use super::library::{Kernel, Library};
 use crate::exec::code::Program;
 use crate::exec::pool::Pool;
 use crate::mem::Arena;
@@ -61,9 +62,22 @@ pub struct Function {
     pub context: Arc<Context>,
     pub name: CString,
     pub program: Arc<Program>,
-    /// Dynamic shared memory allowed, by `cuFuncSetAttribute`.
+    /// Dynamic shared memory allowed by `cuFuncSetAttribute`, 0 where nothing was set.
     pub max_dynamic: AtomicU32,
+    /// The same by `cuKernelSetAttribute`, for a kernel of a library.
+    pub inherited: Arc<AtomicU32>,
     pub version: (u32, u32),
+}
+
+impl Function {
+    /// Dynamic shared memory allowed by a call, or 0. What was set for the function counts before what was set for the
+    /// kernel, in whatever order.
+    pub fn max_dynamic(&self) -> u32 {
+        match self.max_dynamic.load(Ordering::Acquire) {
+            0 => self.inherited.load(Ordering::Acquire),
+            own => own,
+        }
+    }
 }
 
 /// An event.
@@ -135,6 +149,9 @@ pub struct Driver {
     pub events: Mutex<HashMap<usize, Arc<Event>>>,
     pub modules: Mutex<HashMap<usize, Arc<Module>>>,
     pub functions: Mutex<HashMap<usize, Arc<Function>>>,
+    pub libraries: Mutex<HashMap<usize, Arc<Library>>>,
+    /// Kernels of libraries.
+    pub kernels: Mutex<HashMap<usize, Arc<Kernel>>>,
     pub pools: Mutex<HashMap<usize, Arc<MemPool>>>,
     /// Live allocations by address.
     pub blocks: Mutex<HashMap<u64, Block>>,
@@ -281,6 +298,8 @@ fn start() -> Result<Driver, i32> {
         events: Mutex::default(),
         modules: Mutex::default(),
         functions: Mutex::default(),
+        libraries: Mutex::default(),
+        kernels: Mutex::default(),
         pools: Mutex::new(pools),
         blocks: Mutex::default(),
         captures: Mutex::default(),

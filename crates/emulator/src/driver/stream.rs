@@ -104,6 +104,15 @@ exports! {
         put(out, driver()?.stream(handle)?.0.id)
     }
 
+    /// `cuStreamGetCtx` as of CUDA 12.5; there are no green contexts.
+    fn cuStreamGetCtx_v2(handle: usize, out: *mut usize, green: *mut usize) {
+        let context = driver()?.stream(handle)?.0.id;
+        if !green.is_null() {
+            put(green, 0)?;
+        }
+        put(out, context)
+    }
+
     /// `cuStreamGetDevice`
     fn cuStreamGetDevice(handle: usize, out: *mut c_int) {
         put(out, driver()?.stream(handle)?.0.device as c_int)

@@ -12,7 +12,7 @@ use crate::common::{Gpu, emulated_with, in_child};
 const ARCHITECTURES: [(u32, &str); 2] = [(75, "7.5"), (80, "8.0")];
 
 /// nvcc by `NVCC`, `PATH`, or the pip package in the active virtual environment.
-fn nvcc() -> Option<PathBuf> {
+pub fn nvcc() -> Option<PathBuf> {
     let var = |name: &str| std::env::var_os(name).map(PathBuf::from);
     let on_path = std::env::split_paths(&var("PATH").unwrap_or_default()).map(|p| p.join("nvcc")).collect::<Vec<_>>();
     let pip = var("VIRTUAL_ENV").and_then(|venv| {
@@ -46,7 +46,7 @@ fn compile(source: &Path, arch: u32) -> Result<PathBuf, String> {
 }
 
 /// Says that a test was skipped; a failure where its judge is required.
-fn skipped(why: &str) {
+pub fn skipped(why: &str) {
     let required = std::env::var_os("REQUIRE_ORACLE").is_some_and(|v| v != "0");
     assert!(!required, "REQUIRE_ORACLE is set, and {why}");
     eprintln!("skipped: {why}");
