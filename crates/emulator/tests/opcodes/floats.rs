@@ -67,7 +67,11 @@ proptest! {
             op!("add.ftz.f32", 32 <- [32, 32], |a, b, _| rz(zf(a) + zf(b))),
             op!("sub.rn.ftz.f32", 32 <- [32, 32], |a, b, _| rz(zf(a) - zf(b))),
             op!("mul.ftz.f32", 32 <- [32, 32], |a, b, _| rz(zf(a) * zf(b))),
-            op!("mul.ftz.sat.f32", 32 <- [32, 32], |a, b, _| rz((zf(a) * zf(b)).max(0.0).min(1.0) + 0.0)),
+            op!("mul.ftz.sat.f32", 32 <- [32, 32], |a, b, _| match zf(a) * zf(b) {
+                v if v > 0.0 => rz(if v < 1.0 { v } else { 1.0 }),
+                // NaN too.
+                _ => 0,
+            }),
             op!("fma.rn.ftz.f32", 32 <- [32, 32, 32], |a, b, c| rz(zf(a).mul_add(zf(b), zf(c)))),
             op!("mad.rn.ftz.f32", 32 <- [32, 32, 32], |a, b, c| rz(zf(a).mul_add(zf(b), zf(c)))),
             op!("div.rn.ftz.f32", 32 <- [32, 32], |a, b, _| rz(zf(a) / zf(b))),
