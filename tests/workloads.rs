@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray, UInt32Array};
-use warpline::image::{DType, Images, Layout, Normalize, Preprocess, Resize, normalize, preprocess, resize};
+use warpline::image::{
+    DType, Images, Layout, Normalize, Patches, Preprocess, RandomCrop, Resize, normalize, preprocess, resize,
+};
 use warpline::{Batch, Column, ExecCtx, ops};
 
 use crate::common::samples::Random;
@@ -74,18 +76,24 @@ fn normalized(ctx: &ExecCtx) -> usize {
     IMAGES * 3 * 224 * 224 * (1 + 4)
 }
 
-/// As [`resized`], cropped to 224 and normalised. The crop's window of the source has a side of 328 pixels.
+/// The evaluation of a classifier, a letterbox, a random quarter of the image flipped, and a vision model's patches. Each
+/// reads its window of the source, writes and reads the rows between the passes, and writes its tensors.
 fn preprocessed(ctx: &ExecCtx) -> usize {
     let input = noise(WIDTH as u32, HEIGHT as u32, IMAGES).to(ctx).expect("upload");
-    let what = Preprocess {
-        resize: Resize::shorter(256).crop(224),
-        normalize: Normalize::IMAGENET,
-        dtype: DType::F32,
-        layout: Layout::Nchw,
+    let run = |resize, dtype: DType, layout, window: (usize, usize)| {
+        let what = Preprocess { resize, normalize: Normalize::IMAGENET, dtype, layout };
+        let spec = preprocess(ctx, &input, &what).expect("tensors").spec;
+        let between = 3 * spec.width as usize * window.1;
+        IMAGES * (3 * window.0 * window.1 + 2 * between + dtype.size() * spec.elements())
     };
-    preprocess(ctx, &input, &what).expect("tensors");
-    let window = 224 * HEIGHT / 256;
-    IMAGES * 3 * (window * window + 2 * 224 * window + 4 * 224 * 224)
+    // The crop's window of the source has a side of 328 pixels; a quarter of the area is a square of 217.
+    let side = 224 * HEIGHT / 256;
+    let quarter = RandomCrop { scale: (0.25, 0.25), ratio: (1.0, 1.0) };
+    let patches = Layout::Patches(Patches::new(14).merge(2).temporal(2));
+    run(Resize::shorter(256).crop(224), DType::F32, Layout::Nchw, (side, side))
+        + run(Resize::letterbox(224, 224).fill([114; 3]), DType::F32, Layout::Nhwc, (WIDTH, HEIGHT))
+        + run(Resize::exact(224, 224).random_crop(quarter).hflip(1.0), DType::F16, Layout::Nchw, (217, 217))
+        + run(Resize::exact(252, 252), DType::BF16, patches, (WIDTH, HEIGHT))
 }
 
 /// An operator: the name of its kernel file, what is done, and how.
@@ -95,7 +103,7 @@ const WORKLOADS: [Workload; 5] = [
     ("filter", "half of 100,000 rows of i64 and nullable i32", filter),
     ("gather", "50,000 random rows of 100,000 of i64, nullable i32 and strings", gather),
     ("normalize", "2 images of 224x224 to f32", normalized),
-    ("preprocess", "2 images of 500x375 to 256, crop 224, f32", preprocessed),
+    ("preprocess", "2 images of 500x375: crop, letterbox, random crop, patches", preprocessed),
     ("resize", "2 images of 500x375 to 256", resized),
 ];
 

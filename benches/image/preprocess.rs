@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use warpline::ExecCtx;
-use warpline::image::{DType, Layout, Normalize, Preprocess, Resize, preprocess};
+use warpline::image::{DType, Layout, Normalize, Patches, Preprocess, Resize, preprocess};
 
 use super::noise;
 use crate::common::CudaTime;
@@ -29,6 +29,26 @@ pub fn benches(criterion: &mut Criterion) {
         }
     }
     group.finish();
+
+    let mut group = criterion.benchmark_group("preprocess/geometry");
+    group.throughput(Throughput::Elements(ROWS));
+    let ctx = ExecCtx::host(0).expect("a host context");
+    for (name, what) in geometries() {
+        group.bench_function(BenchmarkId::new("warpline-host-all", name), |b| {
+            b.iter(|| preprocess(&ctx, black_box(&images), &what).expect("tensors"));
+        });
+    }
+    group.finish();
+}
+
+/// What else than a centre crop there is to do, to f16.
+fn geometries() -> [(&'static str, Preprocess); 3] {
+    let what = |resize, layout| Preprocess { resize, normalize: Normalize::CLIP, dtype: DType::F16, layout };
+    [
+        ("letterbox224", what(Resize::letterbox(224, 224).fill([114; 3]), Layout::Nchw)),
+        ("random224-flip", what(Resize::random_resized_crop(224, 224).hflip(0.5), Layout::Nchw)),
+        ("patches14", what(Resize::exact(224, 224), Layout::Patches(Patches::new(14).merge(2).temporal(2)))),
+    ]
 }
 
 pub fn device_benches(criterion: &mut Criterion<CudaTime>, ctx: &ExecCtx) {
@@ -42,6 +62,15 @@ pub fn device_benches(criterion: &mut Criterion<CudaTime>, ctx: &ExecCtx) {
         let nbytes = GPU_ROWS * (window + 2 * between + 3 * 224 * 224 * dtype.size());
         group.throughput(Throughput::Bytes(nbytes as u64));
         group.bench_function(BenchmarkId::new("warpline-cuda", dtype), |b| {
+            b.iter(|| preprocess(ctx, black_box(&images), &what).expect("tensors"));
+        });
+    }
+    group.finish();
+
+    let mut group = criterion.benchmark_group("preprocess/geometry");
+    group.throughput(Throughput::Elements(GPU_ROWS as u64));
+    for (name, what) in geometries() {
+        group.bench_function(BenchmarkId::new("warpline-cuda", name), |b| {
             b.iter(|| preprocess(ctx, black_box(&images), &what).expect("tensors"));
         });
     }

@@ -115,6 +115,7 @@ __device__ __forceinline__ void store_patches(Value* image, const PatchOrder& or
             for (uint32_t i = 0; i < 4; ++i) {
                 four.values[i] = order.channels_last ? values[part * 4 + i] : values[i * 3 + part];
             }
+#pragma unroll 1
             for (uint32_t frame = 0; frame < order.temporal; ++frame) {
                 const uint32_t at = order.channels_last ? order.element(inner, frame, 0) + part * 4
                                                         : order.element(inner, frame, part);
@@ -130,6 +131,7 @@ __device__ __forceinline__ void store_patches(Value* image, const PatchOrder& or
         }
         Value* patch = image + order.patch_start(x + i, y, width);
         const uint32_t inner = inner_row + (x + i) % order.size;
+#pragma unroll 1
         for (uint32_t frame = 0; frame < order.temporal; ++frame) {
 #pragma unroll
             for (uint32_t channel = 0; channel < 3; ++channel) {

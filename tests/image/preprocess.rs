@@ -72,6 +72,43 @@ fn equals_torchvision_live() {
     }
 }
 
+/// Cases of patches over every kind of geometry: sides, blocks and frames that are multiples of four and not.
+fn patch_cases(count: u32) -> Vec<String> {
+    let case = |n: u32| {
+        let (size, merge, temporal) = (1 + n * 7 % 17, 1 + n % 3, 1 + n / 3 % 3);
+        let (width, height) = (size * merge * (1 + n % 4), size * merge * (1 + n / 4 % 4));
+        let channels = ["", ",channels=last"][n as usize / 2 % 2];
+        let (r, g, b) = (n % 256, 3 * n % 256, 7 * n % 256);
+        let steps = match n % 4 {
+            0 => format!("exact:{width}x{height} none;hflip:0.5;seed:{n},{n}"),
+            1 => format!("fit:{width}x{height} none;pad:{width}x{height}@center;fill:{r},{g},{b}"),
+            2 => format!("exact:{width}x{height} none;part:0.1,1,0.5,2;vflip:0.5;hflip:0.5;seed:1,{n}"),
+            _ => format!("keep {width}x{height};fill:{r},{g},{b};hflip:1"),
+        };
+        let filter = ["bicubic", "bilinear", "nearest", "lanczos", "box"][n as usize % 5];
+        let (stats, dtype) =
+            [("imagenet", "f16"), ("none", "u8"), ("clip", "f32"), ("0.5/0.5", "bf16")][n as usize / 5 % 4];
+        format!(
+            "{} {} noise {filter} {steps} {stats} {dtype} patches:{size},merge={merge},temporal={temporal}{channels}",
+            20 + n % 50,
+            20 + n / 2 % 50,
+        )
+    };
+    (0..count).map(case).collect()
+}
+
+#[test]
+fn patches_equal_numpy_live() {
+    let cases = patch_cases(400);
+    let Some(answers) = live("make_normalize.py", &cases) else { return };
+    assert_eq!(answers.len(), cases.len());
+    for ctx in contexts() {
+        for line in &answers {
+            check(&ctx, line);
+        }
+    }
+}
+
 #[test]
 fn nulls_are_zero_and_neighbours_stay() {
     let mut builder = ImagesBuilder::with_capacity(4, 0);
@@ -80,13 +117,12 @@ fn nulls_are_zero_and_neighbours_stay() {
     builder.push_null();
     builder.push(7, 9, &pattern(7, 9, "noise")).expect("an image");
     let images = builder.finish().expect("images");
-    let what = Preprocess {
-        resize: Resize::shorter(12).crop(10),
-        normalize: Normalize::IMAGENET,
-        dtype: DType::F32,
-        layout: Layout::Nchw,
-    };
-    for ctx in contexts() {
+    let what = |resize, layout| Preprocess { resize, normalize: Normalize::IMAGENET, dtype: DType::F32, layout };
+    let patches = Layout::Patches(Patches::new(5).merge(2));
+    let boxed = Resize::letterbox(10, 10).fill([1, 2, 3]).hflip(1.0);
+    let whats =
+        [what(Resize::shorter(12).crop(10), Layout::Nchw), what(boxed, Layout::Nhwc), what(boxed.vflip(1.0), patches)];
+    for (ctx, what) in contexts().into_iter().flat_map(|ctx| whats.map(|what| (ctx.clone(), what))) {
         let tensors = run(&ctx, &images, &what);
         let array = tensors.column.to_array().expect("a host array");
         assert_eq!((0..4).map(|i| array.is_valid(i)).collect::<Vec<_>>(), [false, true, false, true]);
