@@ -87,7 +87,8 @@ fn patch_cases(count: u32) -> Vec<String> {
         };
         let filter = ["bicubic", "bilinear", "nearest", "lanczos", "box"][n as usize % 5];
         let (stats, dtype) =
-            [("imagenet", "f16"), ("none", "u8"), ("clip", "f32"), ("0.5/0.5", "bf16")][n as usize / 5 % 4];
+            [("imagenet", "f16"), ("none", "u8"), ("clip", "f32"), ("0.5,0.5,0.5/0.5,0.5,0.5", "bf16")]
+                [n as usize / 5 % 4];
         format!(
             "{} {} noise {filter} {steps} {stats} {dtype} patches:{size},merge={merge},temporal={temporal}{channels}",
             20 + n % 50,
