@@ -86,6 +86,8 @@ pub enum FaultKind {
     NotInMask,
     /// A barrier number or thread count out of range.
     BadBarrier,
+    /// An operation on an `mbarrier` object that is none, or that arrives more often than its phase waits for.
+    BadMbarrier,
     /// Lanes of a warp wait for one barrier at different places.
     DivergentBarrier,
     /// All threads of the block wait.
@@ -201,6 +203,9 @@ impl Fault {
             FaultKind::Trap => "the kernel trapped".to_string(),
             FaultKind::NotInMask => format!("the lane is not in its own member mask {addr:#010x}"),
             FaultKind::BadBarrier => format!("barrier {addr} with {bytes} threads is not valid"),
+            FaultKind::BadMbarrier => {
+                format!("no mbarrier at shared offset {addr:#x}, or one that waits for fewer arrivals")
+            }
             FaultKind::DivergentBarrier => format!("threads of a warp wait for barrier {addr} at different places"),
             FaultKind::Deadlock => "all threads of the block wait for each other".to_string(),
             FaultKind::BadBranch => format!("index {addr} is past the branch table"),

@@ -11,6 +11,7 @@ use half::f16;
 
 const ENGINE: &str = include_str!("data/engine.ptx");
 const AMPERE: &str = include_str!("data/ampere.ptx");
+const MBARRIER: &str = include_str!("data/mbarrier.ptx");
 
 fn config(threads: u32) -> LaunchConfig {
     LaunchConfig { grid_dim: (1, 1, 1), block_dim: (threads, 1, 1), shared_mem_bytes: 0 }
@@ -369,4 +370,55 @@ fn halves_saturate_and_clamp() {
             }
         }
     });
+}
+
+#[test]
+fn barriers_in_shared_memory() {
+    for seed in ["0", "5", "77"] {
+        let name = "barriers_in_shared_memory";
+        let report = emulated_with(name, &[ON_80, ("WARPLINE_EMULATOR_SEED", seed)], || {
+            let gpu = Gpu::new(MBARRIER);
+            let run = |kernel, threads| {
+                let mut out = gpu.stream.alloc_zeros::<u32>(64).unwrap();
+                launch!(gpu.stream, &gpu.kernel(kernel), config(threads), &mut out).unwrap();
+                gpu.stream.clone_dtoh(&out).unwrap()
+            };
+            let mut want: Vec<u32> = (0..64).collect();
+            for round in 0..3 {
+                want = (0..64).map(|t| 3 * want[63 - t] + round).collect();
+            }
+            assert_eq!(run("rounds", 64), want);
+            let want: Vec<u32> = (0..64).map(|t| if t < 32 { 7 * (63 - t) } else { t }).collect();
+            assert_eq!(run("producer", 64), want);
+            assert_eq!(run("by_hand", 32)[..15], [5, 0, 0, 1, 2, 1, 1, 1, 0, 4, 0, 1, 1, 0, 1]);
+        });
+        assert!(!report.contains("warpline-emulator:"), "{report}");
+    }
+}
+
+#[test]
+fn wrong_use_of_barriers_in_shared_memory() {
+    const KERNEL: &str = "WARPLINE_EMULATOR_TEST_KERNEL";
+    let cases = [
+        ("nobody_waits", "64", "race with thread"),
+        ("too_many", "32", "no mbarrier at shared offset"),
+        ("after_inval", "32", "no mbarrier at shared offset"),
+    ];
+    for (kernel, threads, text) in cases {
+        for seed in ["0", "5", "77"] {
+            let env = [ON_80, ("WARPLINE_EMULATOR_SEED", seed), (KERNEL, kernel), ("THREADS", threads)];
+            let report = emulated_with("wrong_use_of_barriers_in_shared_memory", &env, || {
+                let var = |name| std::env::var(name).expect("the parent has set it");
+                let gpu = Gpu::new(MBARRIER);
+                let mut out = gpu.stream.alloc_zeros::<u32>(64).unwrap();
+                let config = config(var("THREADS").parse().unwrap());
+                launch!(gpu.stream, &gpu.kernel(&var(KERNEL)), config, &mut out).unwrap();
+                gpu.stream.synchronize().unwrap_err();
+            });
+            if crate::common::in_child() {
+                return;
+            }
+            assert!(report.contains(text) && report.contains(&format!("kernel {kernel} at mbarrier.cu:")), "{report}");
+        }
+    }
 }

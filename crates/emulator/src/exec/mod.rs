@@ -7,6 +7,7 @@ pub mod control;
 pub mod coverage;
 pub mod global_race;
 pub mod launch;
+pub mod mbarrier;
 pub mod memory;
 pub mod ops;
 pub mod output;

@@ -78,6 +78,7 @@ impl Lower<'_> {
             "bra" | "brx" | "call" | "ret" | "exit" | "trap" | "brkpt" | "bar" | "barrier" | "shfl" | "vote"
             | "match" | "activemask" | "redux" | "nanosleep" | "pmevent" => self.control(c, f),
             "cp" => self.copy_async(c),
+            "mbarrier" => self.mbarrier(c),
             "cvt" => self.convert(c),
             "mov" => self.mov(c),
             _ => {

@@ -21,6 +21,7 @@ impl Lower<'_> {
                 self.push(&c.inst.op, c.inst.guard, nop(), |_| {});
                 return Ok(());
             }
+            ["mbarrier", "arrive", ..] => return self.arrive_after_copies(c),
             ["ca" | "cg", "shared" | "shared::cta", "global", hints @ ..]
                 if hints.iter().all(|h| HINTS.contains(h)) => {}
             _ => return c.unsupported(),

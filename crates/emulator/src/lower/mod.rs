@@ -8,6 +8,7 @@ mod convert;
 mod copy;
 mod float;
 mod integer;
+mod mbarrier;
 mod memory;
 mod registers;
 mod rounding;
