@@ -16,7 +16,6 @@ const AREAS: [&str; 4] = ["ops", "image", "parquet", "infer"];
 const EXCEPTIONS: &[(&str, &[Part], &str)] = &[
     ("image/image_decode", &[Part::Kernel], "JPEG has its own operator; PNG and WebP are decoded on the host"),
     ("image/interpolation", &[Part::Kernel, Part::Test, Part::Bench], "an enum; its weights are tested by resize"),
-    ("image/jpeg_decode", &[Part::Kernel], "host only for now: decoding on the device is work to come"),
     ("image/rgb", &[Part::Kernel, Part::Test, Part::Bench], "the image column's layout; every image test reads it"),
     ("image/tensor", &[Part::Kernel, Part::Test, Part::Bench], "the tensor column's layout; tested by normalize"),
     ("infer/model", &[Part::Kernel, Part::Bench], "runs backends on the host; models on the device are work to come"),

@@ -242,15 +242,52 @@ impl CudaCtx {
         let pointer = buffer.for_stream(&self.stream)?.pointer();
         if bytes.len() > DIRECT_UPLOAD {
             // SAFETY: the allocation has `padded` bytes, and no other stream knows it yet.
-            unsafe { self.staging.upload(op, bytes, padded, pointer, &self.stream)? };
+            unsafe { self.write_staged(op, bytes, padded, pointer)? };
         } else {
-            let raw = self.stream.bind(op)?;
-            // SAFETY: the destination has `bytes.len()` bytes; the driver takes pageable memory before it returns.
-            check(op, unsafe { result::memcpy_htod_async(pointer, bytes, raw) })?;
+            // SAFETY: the allocation has at least `bytes.len()` bytes.
+            unsafe { self.write_direct(op, bytes, pointer)? };
             self.fill_zero(op, &mut buffer, bytes.len(), padded - bytes.len())?;
         }
-        self.copies.host_to_device.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         Ok(buffer)
+    }
+
+    /// Copies host bytes into a buffer, from `offset` on. The source may be reused on return. Panics past the end.
+    pub fn upload_into(&self, op: &str, buffer: &mut DeviceBufferMut, offset: usize, bytes: &[u8]) -> Result<()> {
+        let end = offset.checked_add(bytes.len());
+        assert!(end.is_some_and(|end| end <= buffer.len()), "upload past the end of a device buffer");
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let pointer = buffer.for_stream(&self.stream)?.pointer() + offset as u64;
+        match bytes.len() > DIRECT_UPLOAD {
+            // SAFETY: `offset` and the bytes behind it lie in the buffer, which this stream may write.
+            true => unsafe { self.write_staged(op, bytes, bytes.len(), pointer) },
+            // SAFETY: as above.
+            false => unsafe { self.write_direct(op, bytes, pointer) },
+        }
+    }
+
+    /// Writes bytes, and zeros up to `padded`, through pinned memory.
+    ///
+    /// # Safety
+    /// `to` must be device memory of `padded` bytes that the stream may write.
+    unsafe fn write_staged(&self, op: &str, bytes: &[u8], padded: usize, to: u64) -> Result<()> {
+        // SAFETY: forwarded to the caller.
+        unsafe { self.staging.upload(op, bytes, padded, to, &self.stream)? };
+        self.copies.host_to_device.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Writes bytes as they are: the driver takes pageable memory before it returns.
+    ///
+    /// # Safety
+    /// `to` must be device memory of as many bytes that the stream may write.
+    unsafe fn write_direct(&self, op: &str, bytes: &[u8], to: u64) -> Result<()> {
+        let raw = self.stream.bind(op)?;
+        // SAFETY: forwarded to the caller.
+        check(op, unsafe { result::memcpy_htod_async(to, bytes, raw) })?;
+        self.copies.host_to_device.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        Ok(())
     }
 
     /// The elements' bytes, uploaded.
@@ -333,7 +370,8 @@ impl CudaCtx {
         Error::OutOfMemory { op: op.to_owned(), requested: u64::MAX, budget, available: budget }
     }
 
-    fn fill_zero(&self, op: &str, buffer: &mut DeviceBufferMut, offset: usize, len: usize) -> Result<()> {
+    /// Zeroes a part of a buffer, which may reach into its padding.
+    pub(crate) fn fill_zero(&self, op: &str, buffer: &mut DeviceBufferMut, offset: usize, len: usize) -> Result<()> {
         if len == 0 {
             return Ok(());
         }

@@ -14,7 +14,8 @@ mod png;
 mod webp;
 
 pub use format::ImageFormat;
-pub use operator::image_decode;
+pub(crate) use operator::decode_images;
+pub use operator::{image_decode, image_decode_plan};
 
 use crate::image::jpeg_decode::{self, DecodeCode, DecodeError, DecodeOptions, RgbImage, orientation, pillow};
 

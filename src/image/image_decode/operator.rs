@@ -1,15 +1,11 @@
 //! The operator: a column of encoded images of any of the formats to a column of RGB images.
 
-use arrow::datatypes::DataType;
-use rayon::prelude::*;
-
 use super::{ImageFormat, decode};
-use crate::column::{Column, Placement};
-use crate::device::ExecCtx;
-use crate::error::{Error, Result};
+use crate::column::Column;
+use crate::device::{ExecCtx, MemoryPlan};
+use crate::error::Result;
 use crate::image::Images;
-use crate::image::jpeg_decode::operator::{assemble, encoded_rows};
-use crate::image::jpeg_decode::{DecodeOptions, Decoded, jpeg_decode};
+use crate::image::jpeg_decode::{DecodeOptions, Decoded, Formats, RowError, column_plan, decode_column};
 
 const OP: &str = "image_decode";
 
@@ -18,16 +14,16 @@ const OP: &str = "image_decode";
 /// `images` is `Binary`, `LargeBinary` or `BinaryView`. A null row is null in the result and no error; an image that
 /// cannot be decoded is null and listed in [`Decoded::errors`], and its neighbours are unaffected.
 ///
-/// PNG and WebP are decoded on the host. A CUDA context takes a column on the host, decodes it there as a whole if any
-/// row is PNG or WebP, and copies the pixels; it hands every other column to
-/// [`jpeg_decode`](crate::image::jpeg_decode::jpeg_decode).
+/// On a CUDA context the column is still on the host, and the images come to be on the device: JPEG as
+/// [`jpeg_decode`](crate::image::jpeg_decode::jpeg_decode) does it; PNG and WebP are decoded on the host, and their pixels
+/// copied.
 ///
 /// # Errors
-/// `InvalidInput` for another type, `WrongDevice` when the column is on a device and the context is not there; on a CUDA
-/// context also those of [`jpeg_decode`](crate::image::jpeg_decode::jpeg_decode), and `OutOfMemory`.
+/// `InvalidInput` for another type, `WrongDevice` when the column is not on the host, `OutOfMemory` when the device budget
+/// has less than [`image_decode_plan`] says.
 ///
 /// # Synchronization
-/// None on the host. A copy of pixels to a device is queued.
+/// On a CUDA context it waits once, to learn which files the device could not decode.
 ///
 /// # Example
 /// ```
@@ -47,21 +43,31 @@ const OP: &str = "image_decode";
 /// # Ok::<(), warpline::Error>(())
 /// ```
 pub fn image_decode(ctx: &ExecCtx, images: &Column, options: &DecodeOptions) -> Result<Decoded> {
-    if images.placement() != Placement::Host {
-        return jpeg_decode(ctx, images, options);
-    }
-    if !matches!(images.data_type(), DataType::Binary | DataType::LargeBinary | DataType::BinaryView) {
-        let why = format!("images must be Binary, LargeBinary or BinaryView, not {}", images.data_type());
-        return Err(Error::invalid(OP, why));
-    }
-    let array = images.to_array()?;
-    let rows = encoded_rows(&array)?;
-    let foreign = |bytes: &[u8]| matches!(ImageFormat::of(bytes), Some(ImageFormat::Png | ImageFormat::WebP));
-    if ctx.as_cuda().is_some() && !rows.iter().flatten().any(|bytes| foreign(bytes)) {
-        return jpeg_decode(ctx, images, options);
-    }
-    let one = |bytes: &Option<&[u8]>| bytes.map(|bytes| decode(bytes, options));
-    let results: Vec<_> = ctx.pool().install(|| rows.par_iter().with_max_len(1).map(one).collect());
-    let Decoded { images, errors } = assemble(results)?;
-    Ok(Decoded { images: Images::try_new(images)?.to(ctx)?.into_column(), errors })
+    let (images, errors) = decode_images(ctx, images, options)?;
+    Ok(Decoded { images: images.into_column(), errors })
 }
+
+/// [`image_decode`], keeping what the host knows of the images.
+pub(crate) fn decode_images(
+    ctx: &ExecCtx,
+    images: &Column,
+    options: &DecodeOptions,
+) -> Result<(Images, Vec<RowError>)> {
+    decode_column(OP, &ALL, ctx, images, options)
+}
+
+/// The device memory that [`image_decode`] takes on a CUDA context, from the headers: the workspace at most, and the
+/// output at most.
+///
+/// # Errors
+/// As [`image_decode`], without those of device memory.
+pub fn image_decode_plan(ctx: &ExecCtx, images: &Column, options: &DecodeOptions) -> Result<MemoryPlan> {
+    column_plan(OP, &ALL, ctx, images, options)
+}
+
+/// All formats: the host decodes what does not begin as a JPEG does.
+const ALL: Formats = Formats {
+    is_foreign: |bytes| ImageFormat::of(bytes) != Some(ImageFormat::Jpeg),
+    pixels: ImageFormat::declared_pixels,
+    decode,
+};

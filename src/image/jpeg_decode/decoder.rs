@@ -9,8 +9,28 @@ use super::scan::{Layout, MAX_BLOCKS, Segment, block_plans, sequential_tables};
 use super::upsample::Plane;
 use super::{Corrupt, DecodeOptions, RgbImage, idct, orientation, pillow, smoothing};
 
-/// Decodes a JPEG.
-pub(crate) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<RgbImage, DecodeError> {
+/// A file read up to its first scan, its frame checked.
+pub(crate) struct Opened<'a> {
+    pub walk: pillow::Walk,
+    pub reader: Reader<'a>,
+    pub frame: Frame,
+    pub scan: Scan,
+}
+
+impl Opened<'_> {
+    /// Whether the file's only scan has all components.
+    pub fn is_single_scan(&self) -> bool {
+        !self.frame.progressive && self.scan.components.len() == self.frame.components.len()
+    }
+
+    /// The orientation that the options ask to undo, 1 for none.
+    pub fn orientation(&self, options: &DecodeOptions) -> u8 {
+        if options.exif_orientation { orientation::find(&self.walk) } else { 1 }
+    }
+}
+
+/// Reads a file up to its first scan.
+pub(crate) fn open<'a>(bytes: &'a [u8], options: &DecodeOptions) -> Result<Opened<'a>, DecodeError> {
     let walk = pillow::walk(bytes)?;
     let pixels = u64::from(walk.width) * u64::from(walk.height);
     if pixels > options.max_pixels {
@@ -23,16 +43,22 @@ pub(crate) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<RgbImage, 
         return Err(DecodeError::corrupt("two frame headers that differ"));
     }
     frame.set_up()?;
-    let data = if !frame.progressive && scan.components.len() == frame.components.len() {
-        single_scan(&mut reader, &mut frame, &scan)?
-    } else {
-        several_scans(&mut reader, &mut frame, scan)?
+    Ok(Opened { walk, reader, frame, scan })
+}
+
+/// Decodes a JPEG.
+pub(crate) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<RgbImage, DecodeError> {
+    let opened = open(bytes, options)?;
+    let (single, orientation) = (opened.is_single_scan(), opened.orientation(options));
+    let Opened { mut reader, mut frame, scan, .. } = opened;
+    let data = match single {
+        true => single_scan(&mut reader, &mut frame, &scan)?,
+        false => several_scans(&mut reader, &mut frame, scan)?,
     };
     if let (Corrupt::Strict, Some((code, what))) = (options.corrupt, reader.warning) {
         return Err(DecodeError::new(code, what));
     }
-    let image = RgbImage { width: frame.width, height: frame.height, data };
-    Ok(if options.exif_orientation { orientation::apply(image, orientation::find(&walk)) } else { image })
+    Ok(orientation::apply(RgbImage { width: frame.width, height: frame.height, data }, orientation))
 }
 
 /// The end of the file where more must follow.

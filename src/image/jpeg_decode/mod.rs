@@ -1,4 +1,4 @@
-//! JPEG decoding on the host, bit-identical to libjpeg-turbo 3 as Pillow 12 uses it.
+//! JPEG decoding, bit-identical to libjpeg-turbo 3 as Pillow 12 uses it.
 //!
 //! Accepted: baseline, extended 8-bit sequential and progressive Huffman files; gray, YCbCr, RGB, CMYK and YCCK (to RGB
 //! as Pillow's `convert("RGB")`); any integral sampling; restarts; several scans, interleaved or not; 8- and 16-bit
@@ -18,6 +18,7 @@
 mod bits;
 mod coefficients;
 mod color;
+mod cuda;
 mod decoder;
 mod error;
 mod frame;
@@ -35,7 +36,8 @@ mod smoothing;
 mod upsample;
 
 pub use error::{DecodeCode, DecodeError};
-pub use operator::{Decoded, RowError, jpeg_decode};
+pub use operator::{Decoded, RowError, jpeg_decode, jpeg_decode_plan};
+pub(crate) use operator::{Formats, column_plan, decode_column};
 
 /// What to do with files that break the format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,13 +4,13 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{BinaryType, DataType, LargeBinaryType};
 use rayon::prelude::*;
 
-use super::{DecodeCode, DecodeError, DecodeOptions, RgbImage, decode};
+use super::{DecodeCode, DecodeError, DecodeOptions, RgbImage, cuda, decode};
 use crate::column::{Column, Placement};
-use crate::device::ExecCtx;
+use crate::device::{ExecCtx, MemoryPlan};
 use crate::error::{Error, Result};
-use crate::image::ImagesBuilder;
+use crate::image::{Images, ImagesBuilder};
 
-const OP: &str = "jpeg_decode";
+pub(super) const OP: &str = "jpeg_decode";
 
 /// A row that could not be decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,9 +38,17 @@ pub struct Decoded {
 /// `images` is `Binary`, `LargeBinary` or `BinaryView`. A null row is null in the result and no error; an image that
 /// cannot be decoded is null and listed in [`Decoded::errors`], and its neighbours are unaffected.
 ///
+/// On a CUDA context the column is still on the host, where headers are read; the entropy-coded data and about 500 bytes
+/// of descriptors for an image are copied to the device, and the images stay there. Baseline and extended sequential
+/// files are decoded there in a fixed number of launches; progressive files, and those that break the format, are decoded
+/// by the host twin and their pixels copied. Either way the result is the same, bit for bit.
+///
 /// # Errors
-/// `InvalidInput` for another type, `WrongDevice` when the column is not where the context is, `Unsupported` on a CUDA
-/// context: decode on a host context and copy the pixels.
+/// `InvalidInput` for another type, `WrongDevice` when the column is not on the host, `OutOfMemory` when the device budget
+/// has less than [`jpeg_decode_plan`] says.
+///
+/// # Synchronization
+/// On a CUDA context it waits once, to learn which files the device could not decode.
 ///
 /// # Example
 /// ```
@@ -56,31 +64,81 @@ pub struct Decoded {
 /// # Ok::<(), warpline::Error>(())
 /// ```
 pub fn jpeg_decode(ctx: &ExecCtx, images: &Column, options: &DecodeOptions) -> Result<Decoded> {
-    if let Placement::Cuda(_) = ctx.placement() {
-        return Err(Error::unsupported(OP, "decoding JPEG on a CUDA device", "decode with ExecCtx::host and copy"));
+    let (images, errors) = decode_column(OP, &JPEG, ctx, images, options)?;
+    Ok(Decoded { images: images.into_column(), errors })
+}
+
+/// What a column may hold beside the JPEGs that the kernels decode.
+pub(crate) struct Formats {
+    /// Whether a file is no JPEG, so that the host decodes it.
+    pub is_foreign: fn(&[u8]) -> bool,
+    /// Pixels of such a file at most, from its header.
+    pub pixels: fn(&[u8]) -> Option<u64>,
+    /// Decodes any file on the host.
+    pub decode: fn(&[u8], &DecodeOptions) -> std::result::Result<RgbImage, DecodeError>,
+}
+
+/// JPEG and nothing else.
+const JPEG: Formats = Formats { is_foreign: |_| false, pixels: |_| None, decode };
+
+/// Decodes a column, rows in parallel, keeping what the host knows of the images.
+pub(crate) fn decode_column(
+    op: &'static str,
+    formats: &Formats,
+    ctx: &ExecCtx,
+    images: &Column,
+    options: &DecodeOptions,
+) -> Result<(Images, Vec<RowError>)> {
+    let array = host_array(op, images)?;
+    let rows = encoded_rows(op, &array)?;
+    if let Some(cuda) = ctx.as_cuda() {
+        return cuda::decode_rows(cuda, ctx.pool(), &rows, formats, options);
     }
-    if images.placement() != Placement::Host {
-        return Err(Error::WrongDevice { op: OP, expected: Placement::Host, found: images.placement() });
-    }
-    let array = images.to_array()?;
-    let rows = encoded_rows(&array)?;
-    let one = |bytes: &Option<&[u8]>| bytes.map(|bytes| decode(bytes, options));
+    let one = |bytes: &Option<&[u8]>| bytes.map(|bytes| (formats.decode)(bytes, options));
     let results: Vec<_> = ctx.pool().install(|| rows.par_iter().with_max_len(1).map(one).collect());
     assemble(results)
 }
 
+/// The device memory that [`jpeg_decode`] takes on a CUDA context, from the headers: the workspace at most, the output
+/// exactly but for the bitmap, which is only there when a row is null.
+///
+/// # Errors
+/// As [`jpeg_decode`], without those of device memory.
+pub fn jpeg_decode_plan(ctx: &ExecCtx, images: &Column, options: &DecodeOptions) -> Result<MemoryPlan> {
+    column_plan(OP, &JPEG, ctx, images, options)
+}
+
+/// The device memory that [`decode_column`] takes.
+pub(crate) fn column_plan(
+    op: &'static str,
+    formats: &Formats,
+    ctx: &ExecCtx,
+    images: &Column,
+    options: &DecodeOptions,
+) -> Result<MemoryPlan> {
+    let array = host_array(op, images)?;
+    Ok(cuda::memory(ctx.pool(), &encoded_rows(op, &array)?, formats, options))
+}
+
+fn host_array(op: &'static str, images: &Column) -> Result<ArrayRef> {
+    match images.placement() {
+        Placement::Host => images.to_array(),
+        found => Err(Error::WrongDevice { op, expected: Placement::Host, found }),
+    }
+}
+
 /// The bytes of each row.
-pub(crate) fn encoded_rows(array: &ArrayRef) -> Result<Vec<Option<&[u8]>>> {
+fn encoded_rows<'a>(op: &'static str, array: &'a ArrayRef) -> Result<Vec<Option<&'a [u8]>>> {
     match array.data_type() {
         DataType::Binary => Ok(array.as_bytes::<BinaryType>().iter().collect()),
         DataType::LargeBinary => Ok(array.as_bytes::<LargeBinaryType>().iter().collect()),
         DataType::BinaryView => Ok(array.as_binary_view().iter().collect()),
-        other => Err(Error::invalid(OP, format!("images must be Binary, LargeBinary or BinaryView, not {other}"))),
+        other => Err(Error::invalid(op, format!("images must be Binary, LargeBinary or BinaryView, not {other}"))),
     }
 }
 
 /// Builds the image column; pixels are released as they are copied.
-pub(crate) fn assemble(results: Vec<Option<std::result::Result<RgbImage, DecodeError>>>) -> Result<Decoded> {
+fn assemble(results: Vec<Option<std::result::Result<RgbImage, DecodeError>>>) -> Result<(Images, Vec<RowError>)> {
     let bytes = results.iter().flatten().flatten().map(|image| image.data.len()).sum();
     let mut images = ImagesBuilder::with_capacity(results.len(), bytes);
     let mut errors = Vec::new();
@@ -94,5 +152,5 @@ pub(crate) fn assemble(results: Vec<Option<std::result::Result<RgbImage, DecodeE
             None => images.push_null(),
         }
     }
-    Ok(Decoded { images: images.finish()?.into_column(), errors })
+    Ok((images.finish()?, errors))
 }

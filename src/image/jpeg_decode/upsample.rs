@@ -14,7 +14,7 @@ pub(crate) struct Plane {
 
 /// How a component reaches the full size. The ratios and the exception for narrow images are those of `jdsample.c`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Filter {
+pub(crate) enum Filter {
     Copy,
     Fancy2x1,
     Fancy1x2,
@@ -29,18 +29,25 @@ pub(crate) struct Scratch {
     row: Vec<u8>,
 }
 
-impl Plane {
-    /// A plane for `component`, all zero.
-    pub fn new(frame: &Frame, component: &Component) -> Self {
+impl Filter {
+    /// The filter of a component.
+    pub fn of(frame: &Frame, component: &Component) -> Self {
         let x = usize::from(frame.h_max / component.h);
         let y = usize::from(frame.v_max / component.v);
-        let filter = match (x, y) {
+        match (x, y) {
             (1, 1) => Filter::Copy,
             (2, 1) if component.width > 2 => Filter::Fancy2x1,
             (1, 2) => Filter::Fancy1x2,
             (2, 2) if component.width > 2 => Filter::Fancy2x2,
             _ => Filter::Replicate { x, y },
-        };
+        }
+    }
+}
+
+impl Plane {
+    /// A plane for `component`, all zero.
+    pub fn new(frame: &Frame, component: &Component) -> Self {
+        let filter = Filter::of(frame, component);
         let stride = component.blocks_x * 8;
         let samples = vec![0; stride * component.blocks_y * 8];
         Plane { samples, stride, width: component.width, height: component.height, filter }

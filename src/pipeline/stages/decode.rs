@@ -4,7 +4,7 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Field, SchemaRef};
 
 use super::columns::{find, replace_column, replace_field};
-use crate::column::Batch;
+use crate::column::{Batch, Column};
 use crate::device::ExecCtx;
 use crate::error::{Error, Result};
 use crate::image::Images;
@@ -49,11 +49,7 @@ impl Stage for DecodeStage {
 
     fn bound(&self, batch: &Batch) -> Result<Bound> {
         let index = find(OP, batch.schema(), &self.column)?;
-        let array = batch.columns()[index].to_array()?;
-        let pixels: u64 = (0..array.len())
-            .filter_map(|row| ImageFormat::declared_pixels(bytes_of(&array, row)?))
-            .filter(|p| *p <= self.options.max_pixels)
-            .sum();
+        let pixels = declared_pixels_of(&batch.columns()[index], self.options.max_pixels)?;
         // Beside its pixels a JPEG has coefficients (two bytes a sample, at most four samples a pixel when nothing is
         // subsampled) and planes while it is decoded, a WebP planes and RGBA pixels, a PNG one row; the column is put
         // together from the decoded images.
@@ -77,6 +73,13 @@ impl Stage for DecodeStage {
     fn describe(&self) -> String {
         format!("images in '{}'", self.column)
     }
+}
+
+/// Pixels of all images of a column, those aside that declare more than `most`.
+pub(super) fn declared_pixels_of(column: &Column, most: u64) -> Result<u64> {
+    let array = column.to_array()?;
+    let pixels = (0..array.len()).filter_map(|row| ImageFormat::declared_pixels(bytes_of(&array, row)?));
+    Ok(pixels.filter(|pixels| *pixels <= most).sum())
 }
 
 fn bytes_of(array: &ArrayRef, row: usize) -> Option<&[u8]> {

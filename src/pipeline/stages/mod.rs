@@ -3,6 +3,7 @@
 mod columns;
 mod decode;
 mod filter;
+mod image_to_tensor;
 mod infer;
 mod join;
 mod preprocess;
@@ -20,6 +21,7 @@ use crate::pipeline::Pipeline;
 pub use columns::SelectStage;
 pub use decode::DecodeStage;
 pub use filter::FilterStage;
+pub use image_to_tensor::ImageToTensorStage;
 pub use infer::InferStage;
 pub use join::JoinStage;
 pub use preprocess::PreprocessStage;
@@ -46,6 +48,19 @@ impl Pipeline {
     pub fn join(self, table: &[RecordBatch], on: &[&str], kind: JoinType) -> Result<Self> {
         let join = HashJoin::build(table, on, self.schema(), kind)?;
         self.stage(JoinStage::new(join))
+    }
+
+    /// Decodes, resizes, crops and normalises a column of encoded images into a tensor column of the same name. With a
+    /// device all of it happens there in one stage, and pixels never come to the host; without one, as
+    /// [`decode_image`](Self::decode_image) and [`preprocess`](Self::preprocess).
+    ///
+    /// # Errors
+    /// As those two.
+    pub fn image_to_tensor(self, column: &str, options: DecodeOptions, what: Preprocess) -> Result<Self> {
+        match self.context().filter(|ctx| ctx.as_cuda().is_some()).cloned() {
+            Some(ctx) => self.stage(ImageToTensorStage::new(column, options, what, &ctx)),
+            None => self.decode_image(column, options)?.preprocess(column, what),
+        }
     }
 
     /// Turns a column of encoded images into one of RGB images, on the host. Rows that cannot be decoded are errors.

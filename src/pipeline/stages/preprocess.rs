@@ -34,7 +34,20 @@ impl PreprocessStage {
         self
     }
 
-    fn field(&self) -> Result<(TensorSpec, Field)> {
+    /// Gives images the row ids that random choices depend on, where there are such.
+    pub(super) fn identify(&self, images: Images, item: &Item) -> Result<Images> {
+        if !self.what.resize.is_random() {
+            return Ok(images);
+        }
+        let id = |row| {
+            let (source, row) = item.origins().get(row);
+            row_id(source, row)
+        };
+        let ids: Vec<u64> = (0..images.len()).map(id).collect();
+        images.with_row_ids(&ids)
+    }
+
+    pub(super) fn field(&self) -> Result<(TensorSpec, Field)> {
         let (width, height) = self
             .what
             .resize
@@ -92,16 +105,7 @@ impl Stage for PreprocessStage {
     fn launch(&self, ctx: &ExecCtx, item: Item) -> Result<Item> {
         let batch = item.batch();
         let index = find(OP, batch.schema(), &self.column)?;
-        let mut images = Images::try_new(batch.columns()[index].clone())?;
-        if self.what.resize.is_random() {
-            let id = |row| {
-                let (source, row) = item.origins().get(row);
-                row_id(source, row)
-            };
-            let ids: Vec<u64> = (0..images.len()).map(id).collect();
-            images = images.with_row_ids(&ids)?;
-        }
-        let images = images.to(ctx)?;
+        let images = self.identify(Images::try_new(batch.columns()[index].clone())?, &item)?.to(ctx)?;
         let tensors = preprocess(ctx, &images, &self.what)?.column.to_host()?;
         let batch = replace_column(batch, index, self.field()?.1, tensors)?;
         item.with_batch(batch)

@@ -49,8 +49,7 @@ pub fn run(args: &DemoArgs) -> Result<(), Failure> {
         .on(&ctx)
         .filter(FILTER)?
         .join(&labels, &["id"], JoinType::Inner)?
-        .decode_image("jpeg", DecodeOptions::default())?
-        .preprocess("jpeg", PREPROCESS())?
+        .image_to_tensor("jpeg", DecodeOptions::default(), PREPROCESS())?
         .infer("jpeg", model)?
         .stage(PredictStage::new(score.clone()))?
         .on_error(OnError::Null);

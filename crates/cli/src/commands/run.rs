@@ -10,7 +10,8 @@ use warpline::image::jpeg_decode::DecodeOptions;
 use warpline::ops::expr::Expr;
 use warpline::ops::join::JoinType;
 use warpline::parquet::{ParquetReader, expand_paths};
-use warpline::pipeline::{ImageSource, OnError, Order, ParquetSource, Pipeline, Report};
+use warpline::pipeline::stages::DecodeStage;
+use warpline::pipeline::{ImageSource, OnError, Order, ParquetSource, Pipeline, Report, Stage};
 
 use crate::args::{OnErrorArg, OrderArg, RunArgs};
 use crate::exit::{Exit, Failure, OrExit};
@@ -125,16 +126,22 @@ fn images(pipeline: Pipeline, args: &RunArgs, preview: Option<&Preview>) -> Resu
         return Ok(pipeline);
     };
     let options = DecodeOptions { exif_orientation: args.images.exif_orientation, ..DecodeOptions::default() };
-    let mut pipeline = pipeline.decode_image(&column, options)?;
-    if let Some(preview) = preview {
-        pipeline = pipeline.stage(PreviewStage::new(&column, preview))?;
-    }
     let what = args.images.preprocess()?;
     if what.resize.output_size().is_none() {
         let message = "tensors of one size are needed: give --crop N (and --resize N to shrink images first)";
         return Err(Failure::new(Exit::Usage, message));
     }
-    pipeline = pipeline.preprocess(&column, what).map_err(|e| Failure::from(e).with_exit(Exit::Usage))?;
+    // A column that is not there is bad input; what the flags ask of it is usage.
+    DecodeStage::new(&column, options).schema(pipeline.schema())?;
+    let pipeline = match preview {
+        None => pipeline.image_to_tensor(&column, options, what),
+        // The contact sheet is made of pixels on the host.
+        Some(preview) => {
+            let pipeline = pipeline.decode_image(&column, options)?;
+            pipeline.stage(PreviewStage::new(&column, preview))?.preprocess(&column, what)
+        }
+    };
+    let pipeline = pipeline.map_err(|e| Failure::from(e).with_exit(Exit::Usage))?;
     match &args.model {
         None => Ok(pipeline),
         Some(path) => {

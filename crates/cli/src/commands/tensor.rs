@@ -22,8 +22,6 @@ const BATCH_IMAGES: usize = 256;
 /// Writes the array; the first image that cannot be used ends the command, and no file appears.
 pub fn run(args: &TensorArgs) -> Result<(), Failure> {
     let ctx = args.device.open()?;
-    // Decoding runs on the host; a device context resizes and normalises.
-    let host = if ctx.as_cuda().is_some() { ExecCtx::host(0)? } else { ctx.clone() };
     let mut out = OutputFile::create(&args.output)?;
     let what = args.image.preprocess()?;
     let options = DecodeOptions { exif_orientation: args.image.exif_orientation, ..DecodeOptions::default() };
@@ -33,7 +31,7 @@ pub fn run(args: &TensorArgs) -> Result<(), Failure> {
         let first = (args.images.len() - rest.len()) as u64;
         let (batch, column) = read_some(rest)?;
         rest = &rest[batch.len()..];
-        let images = decode(&host, batch, &column, &options)?;
+        let images = decode(&ctx, batch, &column, &options)?;
         // An image's random choices depend on its place among the arguments, not on batches.
         let ids: Vec<u64> = (first..first + batch.len() as u64).collect();
         let (spec, bytes) = tensors(&ctx, &images.with_row_ids(&ids)?, batch, &what)?;
@@ -85,8 +83,8 @@ fn read_some(paths: &[PathBuf]) -> Result<(&[PathBuf], Column), Failure> {
 }
 
 /// Decodes one batch.
-fn decode(host: &ExecCtx, paths: &[PathBuf], column: &Column, options: &DecodeOptions) -> Result<Images, Failure> {
-    let decoded = image_decode(host, column, options)?;
+fn decode(ctx: &ExecCtx, paths: &[PathBuf], column: &Column, options: &DecodeOptions) -> Result<Images, Failure> {
+    let decoded = image_decode(ctx, column, options)?;
     match decoded.errors.first() {
         None => Ok(Images::try_new(decoded.images)?),
         Some(error) => {
@@ -103,7 +101,7 @@ fn tensors(
     paths: &[PathBuf],
     what: &Preprocess,
 ) -> Result<(TensorSpec, Vec<u8>), Failure> {
-    let tensors = preprocess(ctx, &images.to(ctx)?, what).map_err(|e| name_file(e, paths))?;
+    let tensors = preprocess(ctx, images, what).map_err(|e| name_file(e, paths))?;
     let array = tensors.column.to_host()?.to_array()?;
     let values = array.as_fixed_size_list().values().to_data();
     let width = tensors.spec.dtype.size();

@@ -12,6 +12,9 @@ use warpline::image::jpeg_decode::{Corrupt, DecodeCode, DecodeOptions, decode, j
 use warpline::{Column, Error, ExecCtx};
 
 use super::oracle::sha256;
+use crate::common::samples::Random;
+
+mod device;
 
 const UPRIGHT: DecodeOptions =
     DecodeOptions { corrupt: Corrupt::AsPillow, exif_orientation: true, max_pixels: 178_956_970 };
@@ -117,23 +120,6 @@ fn corpora() -> Vec<(String, Vec<u8>)> {
     found.sort();
     assert!(!found.is_empty(), "CORPORA is set, but holds no images");
     found
-}
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound.max(1) as u64) as usize
-    }
 }
 
 /// Breaks a file in one of the ways that files break.

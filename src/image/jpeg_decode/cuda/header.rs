@@ -1,0 +1,169 @@
+//! What the device needs to know of a file. The host twin's own parser reads the headers, so that both accept the same.
+
+use std::ops::Range;
+
+use crate::image::jpeg_decode::decoder::{Opened, open};
+use crate::image::jpeg_decode::error::DecodeError;
+use crate::image::jpeg_decode::frame::{ColorModel, Frame};
+use crate::image::jpeg_decode::huffman::TableSpec;
+use crate::image::jpeg_decode::markers::{Reached, Reader, Scan};
+use crate::image::jpeg_decode::scan::{Layout, sequential_tables};
+use crate::image::jpeg_decode::{Corrupt, DecodeOptions, Formats, RgbImage};
+
+/// The marker that ends an image.
+const END_OF_IMAGE: u8 = 0xd9;
+
+/// How a row is decoded.
+pub(super) enum Route {
+    /// By the kernels, unless they find it irregular.
+    Device(Box<Job>),
+    /// By the host twin: progressive files, and what breaks the format in its headers.
+    Host,
+    /// Not at all.
+    Failed(DecodeError),
+    /// Another format, decoded before anything is laid out, since only that tells its size.
+    Decoded(RgbImage),
+}
+
+/// A row, and the pixels and the size that its image will have, upright.
+pub(super) struct Routed {
+    pub route: Route,
+    pub pixels: u64,
+    pub size: (u32, u32),
+}
+
+impl Routed {
+    fn new(route: Route, size: (u32, u32)) -> Self {
+        Routed { route, pixels: u64::from(size.0) * u64::from(size.1), size }
+    }
+
+    /// A file of another format: decoded, or when only planning weighed by its header.
+    pub fn foreign(bytes: &[u8], formats: &Formats, options: &DecodeOptions, planning: bool) -> Self {
+        if planning {
+            let pixels = (formats.pixels)(bytes).filter(|pixels| *pixels <= options.max_pixels).unwrap_or(0);
+            return Routed { route: Route::Host, pixels, size: (0, 0) };
+        }
+        match (formats.decode)(bytes, options) {
+            Ok(image) => {
+                let size = (image.width, image.height);
+                Routed::new(Route::Decoded(image), size)
+            }
+            Err(error) => Routed::new(Route::Failed(error), (0, 0)),
+        }
+    }
+}
+
+/// An image for the device.
+pub(super) struct Job {
+    pub frame: Frame,
+    pub model: ColorModel,
+    pub orientation: u8,
+    pub scans: Vec<ScanJob>,
+}
+
+/// A scan of it.
+pub(super) struct ScanJob {
+    /// Where its entropy-coded data may lie in the file, with the marker that ends them.
+    pub raw: Range<usize>,
+    pub end_marker: u8,
+    pub layout: Layout,
+    /// MCUs between restarts, 0 for no restarts.
+    pub restart_interval: u32,
+    /// DC and AC table for each component of the scan.
+    pub tables: Vec<(TableSpec, TableSpec)>,
+}
+
+/// Reads the headers of a file.
+pub(super) fn route(bytes: &[u8], options: &DecodeOptions) -> Routed {
+    let opened = match open(bytes, options) {
+        Ok(opened) => opened,
+        Err(error) => return Routed::new(Route::Failed(error), (0, 0)),
+    };
+    let (width, height) = (opened.frame.width, opened.frame.height);
+    let orientation = opened.orientation(options);
+    let size = if orientation >= 5 { (height, width) } else { (width, height) };
+    let route = match job(opened, orientation, options) {
+        Some(job) => Route::Device(Box::new(job)),
+        None => Route::Host,
+    };
+    Routed::new(route, size)
+}
+
+/// The work for the device; `None` where the host twin must look, be it only for the right error.
+fn job(opened: Opened<'_>, orientation: u8, options: &DecodeOptions) -> Option<Job> {
+    if opened.frame.progressive {
+        return None;
+    }
+    let single = opened.is_single_scan();
+    let Opened { mut reader, mut frame, scan, .. } = opened;
+    reader.install_standard_tables();
+    let model = reader.color_model(&frame);
+    let scans = match single {
+        true => {
+            let range = reader.pos..reader.data.len();
+            vec![scan_job(&mut reader, &mut frame, &scan, range, END_OF_IMAGE)?]
+        }
+        false => several_scans(&mut reader, &mut frame, scan)?,
+    };
+    // A warning in the headers; which error comes first is for the host twin to find.
+    if options.corrupt == Corrupt::Strict && reader.warning.is_some() {
+        return None;
+    }
+    Some(Job { frame, model, orientation, scans })
+}
+
+fn scan_job(
+    reader: &mut Reader<'_>,
+    frame: &mut Frame,
+    scan: &Scan,
+    raw: Range<usize>,
+    end_marker: u8,
+) -> Option<ScanJob> {
+    let layout = Layout::new(frame, scan).ok()?;
+    reader.latch_quantization(frame, scan).ok()?;
+    reader.warn_unless_sequential(scan);
+    sequential_tables(reader, scan).ok()?;
+    let tables = scan.components.iter().map(|&(_, dc, ac)| {
+        let (dc, ac) = (reader.dc.get(dc)?.clone()?, reader.ac.get(ac)?.clone()?);
+        Some((dc, ac))
+    });
+    let tables = tables.collect::<Option<_>>()?;
+    Some(ScanJob { raw, end_marker, layout, restart_interval: reader.restart_interval, tables })
+}
+
+/// The scans of a file that has a scan for each component or for some of them together.
+fn several_scans(reader: &mut Reader<'_>, frame: &mut Frame, first: Scan) -> Option<Vec<ScanJob>> {
+    reader.window = reader.data.len();
+    let mut seen = vec![false; frame.components.len()];
+    let mut scans = Vec::new();
+    let mut scan = first;
+    loop {
+        for &(component, ..) in &scan.components {
+            // A component that is coded twice replaces what was there.
+            if std::mem::replace(seen.get_mut(component)?, true) {
+                return None;
+            }
+        }
+        let end = end_of_scan(reader.data, reader.pos, reader.restart_interval > 0)?;
+        let raw = reader.pos..end + 2;
+        scans.push(scan_job(reader, frame, &scan, raw, *reader.data.get(end + 1)?)?);
+        reader.pos = end;
+        match reader.read_markers().ok()? {
+            Reached::Scan(next) => scan = next,
+            Reached::EndOfImage => break,
+        }
+    }
+    seen.iter().all(|seen| *seen).then_some(scans)
+}
+
+/// Where the marker that ends a scan is.
+fn end_of_scan(data: &[u8], mut at: usize, restarts: bool) -> Option<usize> {
+    loop {
+        at += data.get(at..)?.iter().position(|byte| *byte == 0xff)?;
+        match data.get(at + 1)? {
+            0 => at += 2,
+            0xd0..=0xd7 if restarts => at += 2,
+            _ => return Some(at),
+        }
+    }
+}

@@ -1,0 +1,454 @@
+//! Decoding on a device: the host reads headers, the kernels do the rest, and files that the kernels find irregular go to
+//! the host twin.
+
+mod header;
+mod layout;
+
+use rayon::ThreadPool;
+use rayon::prelude::*;
+
+use self::header::{Route, Routed, route};
+use self::layout::{
+    BatchLayout, Descriptors, IDCT_BLOCKS, SLOT_THREADS, STATE_BYTES, THREADS, TILE_BASE_BYTES, TILE_COUNT_BYTES,
+};
+use super::operator::{OP, RowError};
+use super::{DecodeError, DecodeOptions, Formats, RgbImage};
+use crate::device::kernels::entries::jpeg_decode as entries;
+use crate::device::launch::kernel;
+use crate::device::{CudaCtx, DeviceBuffer, DeviceBufferMut, Grid, In, MemoryPlan, Out};
+use crate::error::{Error, Result};
+use crate::image::Images;
+
+/// Launches of `synchronize`: the first decodes every slot, the others carry places from block to block. Photographs need
+/// one more than the first; what is left after the last is decoded serially.
+const ROUNDS: usize = 3;
+
+kernel! {
+    /// Lookup tables from the files' tables.
+    fn tables[entries::TABLES](specs: In<'_, u8>, tables: Out<'_, u8>);
+    /// What every tile keeps.
+    fn count[entries::COUNT](scans: In<'_, u8>, n: u32, encoded: In<'_, u8>, counts: Out<'_, u8>);
+    /// What lies before every tile of a scan, and how it ends.
+    fn tiles[entries::TILES](
+        scans: In<'_, u8>, encoded: In<'_, u8>, counts: In<'_, u8>, bases: Out<'_, u8>, plain: Out<'_, u8>,
+        starts: Out<'_, u32>, status: Out<'_, u32>,
+    );
+    /// Data without stuffing.
+    fn destuff[entries::DESTUFF](
+        scans: In<'_, u8>, n: u32, encoded: In<'_, u8>, counts: In<'_, u8>, bases: In<'_, u8>, plain: Out<'_, u8>,
+        starts: Out<'_, u32>, status: Out<'_, u32>,
+    );
+    /// A round of synchronisation.
+    fn synchronize[entries::SYNCHRONIZE](
+        scans: In<'_, u8>, n: u32, slots: u32, starts: In<'_, u32>, status: Out<'_, u32>, tables: In<'_, u8>,
+        plain: In<'_, u8>, exits_before: In<'_, u32>, states: Out<'_, u8>, exits: Out<'_, u32>,
+    );
+    /// Segments that are not synchronised.
+    fn check[entries::CHECK](
+        scans: In<'_, u8>, n: u32, slots: u32, starts: In<'_, u32>, status: Out<'_, u32>, states: Out<'_, u8>,
+        broken: Out<'_, u32>,
+    );
+    /// The serial path for them.
+    fn repair[entries::REPAIR](
+        scans: In<'_, u8>, n: u32, slots: u32, starts: In<'_, u32>, status: Out<'_, u32>, tables: In<'_, u8>,
+        plain: In<'_, u8>, broken: In<'_, u32>, entries: u32, states: Out<'_, u8>,
+    );
+    /// Blocks before every slot.
+    fn blocks[entries::BLOCKS](slots: u32, states: In<'_, u8>, blocks_before: Out<'_, u32>, scratch: Out<'_, u64>);
+    /// Coefficients.
+    fn coefficients[entries::COEFFICIENTS](
+        scans: In<'_, u8>, n: u32, slots: u32, starts: In<'_, u32>, tables: In<'_, u8>, plain: In<'_, u8>,
+        states: In<'_, u8>, blocks_before: In<'_, u32>, status: Out<'_, u32>, coefficients: Out<'_, i16>,
+    );
+    /// DC differences before every MCU of a tile.
+    fn differences[entries::DIFFERENCES](
+        scans: In<'_, u8>, n: u32, mcus: u32, coefficients: In<'_, i16>, local: Out<'_, u64>, tiles: Out<'_, u64>,
+    );
+    /// DC differences before every tile.
+    fn predictors[entries::PREDICTORS](n: u32, tiles: Out<'_, u64>);
+    /// Samples.
+    fn samples[entries::SAMPLES](
+        scans: In<'_, u8>, n: u32, blocks: u32, quants: In<'_, u16>, local: In<'_, u64>, tiles: In<'_, u64>,
+        coefficients: In<'_, i16>, planes: Out<'_, u8>,
+    );
+    /// Pixels.
+    fn pixels[entries::PIXELS](images: In<'_, u8>, n: u32, planes: In<'_, u8>, pixels: Out<'_, u8>);
+}
+
+/// A batch whose headers are read and whose places are known.
+struct Plan<'r> {
+    rows: &'r [Option<&'r [u8]>],
+    routes: Vec<Option<Routed>>,
+    layout: BatchLayout,
+    /// Pixel bytes: one offset more than rows.
+    offsets: Vec<i64>,
+    /// The parts of the files that go to the device, in the order in which they lie there.
+    encoded: Vec<(usize, std::ops::Range<usize>)>,
+}
+
+impl<'r> Plan<'r> {
+    /// Reads all headers. Unless it is only for planning, files of other formats are decoded.
+    fn new(
+        pool: &ThreadPool,
+        rows: &'r [Option<&'r [u8]>],
+        formats: &Formats,
+        options: &DecodeOptions,
+        planning: bool,
+    ) -> Self {
+        let read = |row: &Option<&[u8]>| {
+            row.map(|bytes| match (formats.is_foreign)(bytes) {
+                true => Routed::foreign(bytes, formats, options, planning),
+                false => route(bytes, options),
+            })
+        };
+        let routes = pool.install(|| rows.par_iter().map(read).collect());
+        let mut plan = Plan { rows, routes, layout: BatchLayout::new(), offsets: vec![0], encoded: Vec::new() };
+        plan.lay_out();
+        plan
+    }
+
+    fn lay_out(&mut self) {
+        let (mut pixels, mut encoded) = (0u64, 0u64);
+        for (row, routed) in self.routes.iter_mut().enumerate() {
+            if let Some(Routed { route, pixels: own, .. }) = routed {
+                if let Route::Device(job) = route {
+                    let first = job.scans.iter().map(|scan| scan.raw.start).min().unwrap_or(0);
+                    let end = job.scans.iter().map(|scan| scan.raw.end).max().unwrap_or(0);
+                    job.scans.iter_mut().for_each(|scan| scan.raw = scan.raw.start - first..scan.raw.end - first);
+                    match self.layout.add(row, job, encoded, pixels) {
+                        true => {
+                            encoded += (end - first) as u64;
+                            self.encoded.push((row, first..end));
+                        }
+                        false => *route = Route::Host,
+                    }
+                }
+                pixels += 3 * *own;
+            }
+            self.offsets.push(pixels as i64);
+        }
+    }
+
+    /// The images of other formats.
+    fn take_decoded(&mut self) -> Vec<(usize, std::result::Result<RgbImage, DecodeError>)> {
+        let take = |(row, routed): (usize, &mut Option<Routed>)| {
+            let route = &mut routed.as_mut()?.route;
+            match std::mem::replace(route, Route::Host) {
+                Route::Decoded(image) => Some((row, Ok(image))),
+                other => {
+                    *route = other;
+                    None
+                }
+            }
+        };
+        self.routes.iter_mut().enumerate().filter_map(take).collect()
+    }
+
+    fn pixel_bytes(&self) -> usize {
+        self.offsets.last().map_or(0, |end| *end as usize)
+    }
+
+    /// The entropy-coded data of all files.
+    fn encoded_bytes(&self) -> Vec<u8> {
+        let parts = self.encoded.iter().filter_map(|(row, range)| self.rows[*row]?.get(range.clone()));
+        parts.collect::<Vec<_>>().concat()
+    }
+
+    fn memory(&self) -> MemoryPlan {
+        let encoded = self.encoded.iter().map(|(_, range)| range.len() as u64).sum();
+        layout::plan(self.layout.workspace(encoded), self.rows.len() as u64, self.pixel_bytes() as u64)
+    }
+}
+
+/// The device memory that [`decode_rows`] takes at most.
+pub(super) fn memory(
+    pool: &ThreadPool,
+    rows: &[Option<&[u8]>],
+    formats: &Formats,
+    options: &DecodeOptions,
+) -> MemoryPlan {
+    Plan::new(pool, rows, formats, options, true).memory()
+}
+
+/// Decodes files that lie on the host into images on the device.
+pub(super) fn decode_rows(
+    cuda: &CudaCtx,
+    pool: &ThreadPool,
+    rows: &[Option<&[u8]>],
+    formats: &Formats,
+    options: &DecodeOptions,
+) -> Result<(Images, Vec<RowError>)> {
+    let mut plan = Plan::new(pool, rows, formats, options, false);
+    let mut out = cuda.allocate(OP, plan.pixel_bytes())?;
+    let status = launch(cuda, &plan, &mut out)?;
+
+    // While the device works.
+    let on_host = |row: usize| rows[row].map(|bytes| (row, (formats.decode)(bytes, options)));
+    let decode_on_host = |rows: Vec<usize>| -> Vec<(usize, std::result::Result<RgbImage, DecodeError>)> {
+        pool.install(|| rows.into_par_iter().with_max_len(1).filter_map(on_host).collect())
+    };
+    let routes = plan.routes.iter().enumerate();
+    let unsupported = routes.filter(|(_, r)| matches!(r, Some(Routed { route: Route::Host, .. }))).map(|(row, _)| row);
+    let unsupported = unsupported.collect();
+    let mut decoded = plan.take_decoded();
+    decoded.extend(decode_on_host(unsupported));
+    let irregular = irregular_rows(cuda, &plan, status)?;
+    decoded.extend(decode_on_host(irregular));
+    finish(cuda, &plan, decoded, out)
+}
+
+/// Puts what the host decoded to its place and assembles the column.
+fn finish(
+    cuda: &CudaCtx,
+    plan: &Plan<'_>,
+    decoded: Vec<(usize, std::result::Result<RgbImage, DecodeError>)>,
+    mut out: DeviceBufferMut,
+) -> Result<(Images, Vec<RowError>)> {
+    let valid = |r: &Option<Routed>| r.as_ref().filter(|r| !matches!(r.route, Route::Failed(_))).map(|r| r.size);
+    let mut sizes: Vec<Option<(u32, u32)>> = plan.routes.iter().map(valid).collect();
+    let mut errors = Vec::new();
+    let mut fail = |row: usize, error: &DecodeError| {
+        errors.push(RowError { row, code: error.code, message: error.message.clone() });
+    };
+    for (row, routed) in plan.routes.iter().enumerate() {
+        if let Some(Routed { route: Route::Failed(error), .. }) = routed {
+            fail(row, error);
+        }
+    }
+    for (row, result) in decoded {
+        match result {
+            Ok(image) if sizes[row] == Some((image.width, image.height)) => {
+                cuda.upload_into(OP, &mut out, plan.offsets[row] as usize, &image.data)?;
+            }
+            Ok(_) => {
+                return Err(Error::Internal { op: OP, why: format!("row {row} has another size than its header") });
+            }
+            Err(error) => {
+                fail(row, &error);
+                sizes[row] = None;
+                let (from, to) = (plan.offsets[row] as usize, plan.offsets[row + 1] as usize);
+                cuda.fill_zero(OP, &mut out, from, to - from)?;
+            }
+        }
+    }
+    errors.sort_by_key(|error| error.row);
+    let validity = match sizes.iter().all(Option::is_some) {
+        true => None,
+        false => {
+            let bits: arrow::buffer::BooleanBuffer = sizes.iter().map(Option::is_some).collect();
+            Some(cuda.upload(OP, bits.values())?)
+        }
+    };
+    let images = Images::on_device(cuda, out.freeze(), &plan.offsets, &sizes, validity)?;
+    Ok((images, errors))
+}
+
+/// Rows that the device could not decode. Waits for the stream.
+fn irregular_rows(cuda: &CudaCtx, plan: &Plan<'_>, status: Option<DeviceBuffer>) -> Result<Vec<usize>> {
+    let Some(status) = status else { return Ok(Vec::new()) };
+    let mut words = vec![0; status.len()];
+    cuda.download_into(OP, &status, &mut words)?;
+    let found = words.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
+    let scans = plan.layout.scans.iter().zip(found);
+    let mut rows: Vec<usize> =
+        scans.filter(|((_, segments), found)| segments != found).map(|((row, _), _)| *row).collect();
+    rows.dedup();
+    Ok(rows)
+}
+
+/// What every launch needs.
+struct Batch<'a> {
+    cuda: &'a CudaCtx,
+    layout: &'a BatchLayout,
+    scans: DeviceBuffer,
+    images: DeviceBuffer,
+    specs: DeviceBuffer,
+    quants: DeviceBuffer,
+}
+
+/// Launches all stages; the answer is the scans' status.
+fn launch(cuda: &CudaCtx, plan: &Plan<'_>, out: &mut DeviceBufferMut) -> Result<Option<DeviceBuffer>> {
+    if plan.layout.totals.images == 0 {
+        return Ok(None);
+    }
+    let Descriptors { bytes, scans, images, tables, quants } = plan.layout.descriptors();
+    let uploaded = cuda.upload(OP, &bytes)?;
+    let part = |(at, len): (usize, usize)| uploaded.slice(at, len);
+    let (scans, images, specs, quants) = (part(scans), part(images), part(tables), part(quants));
+    let batch = Batch { cuda, layout: &plan.layout, scans, images, specs, quants };
+    let mut status = cuda.allocate(OP, 4 * batch.totals().scans as usize)?;
+    let coefficients = batch.entropy_decode(&plan.encoded_bytes(), &mut status)?;
+    batch.transform(&coefficients, out)?;
+    Ok(Some(status.freeze()))
+}
+
+/// The grid with a thread for each of `items`.
+fn threads(items: u32, threads: u32) -> Grid {
+    Grid::linear(items.div_ceil(threads), threads)
+}
+
+impl Batch<'_> {
+    fn totals(&self) -> &layout::Totals {
+        &self.layout.totals
+    }
+
+    fn allocate(&self, items: u32, bytes: u64) -> Result<DeviceBufferMut> {
+        self.cuda.allocate(OP, (u64::from(items) * bytes) as usize)
+    }
+
+    /// Files to coefficients, DC as differences.
+    fn entropy_decode(&self, encoded: &[u8], status: &mut DeviceBufferMut) -> Result<DeviceBuffer> {
+        let t = *self.totals();
+        let encoded = self.cuda.upload(OP, encoded)?;
+        let (plain, starts) = self.destuff(&encoded, status)?;
+        let mut lookup = self.cuda.allocate(OP, self.layout.table_bytes() as usize)?;
+        let grid = Grid::linear(self.layout.tables(), SLOT_THREADS);
+        // SAFETY: one block for each specification and table.
+        unsafe { tables(self.cuda, grid, self.specs.input(), lookup.output()) }?;
+        let lookup = lookup.freeze();
+        let states = self.synchronize(&plain, &starts, &lookup, status)?;
+        let before = self.blocks_before(&states)?;
+        let mut out = self.cuda.allocate_zeroed(OP, 128 * t.blocks as usize)?;
+        let (scans, starts, lookup, plain) = (self.scans.input(), starts.input(), lookup.input(), plain.input());
+        let (states, before, status) = (states.input(), before.input(), status.output());
+        let grid = threads(t.slots, SLOT_THREADS);
+        // SAFETY: a slot writes the blocks from its own first on, at most as many as its segment has, all of which lie
+        // within the scan's part of the coefficients; reads lie within the scan's data and what is zeroed behind it.
+        unsafe {
+            let (cuda, coefficients_out) = (self.cuda, out.output());
+            coefficients(
+                cuda,
+                grid,
+                scans,
+                t.scans,
+                t.slots,
+                starts,
+                lookup,
+                plain,
+                states,
+                before,
+                status,
+                coefficients_out,
+            )?;
+        }
+        Ok(out.freeze())
+    }
+
+    /// The data without stuffing, and where segments start in them.
+    fn destuff(&self, encoded: &DeviceBuffer, status: &mut DeviceBufferMut) -> Result<(DeviceBuffer, DeviceBuffer)> {
+        let t = self.totals();
+        let (cuda, encoded, scans) = (self.cuda, encoded.input(), self.scans.input());
+        let mut counts = self.allocate(t.tiles, TILE_COUNT_BYTES)?;
+        let mut bases = self.allocate(t.tiles, TILE_BASE_BYTES)?;
+        let mut plain = cuda.allocate(OP, t.plain as usize)?;
+        // Zeroed: segments that a file does not have keep no data.
+        let mut starts = cuda.allocate_zeroed(OP, 4 * t.starts as usize)?;
+        let (by_tile, by_scan) = (Grid::linear(t.tiles, THREADS), Grid::linear(t.scans, THREADS));
+        // SAFETY: tiles lie within their scan's part of the encoded bytes, which are within the upload; destuffed data
+        // are no longer than that part; a scan has as many starts as segments and one, and restarts beyond that many
+        // make it irregular before anything is written.
+        unsafe {
+            count(cuda, by_tile, scans, t.scans, encoded, counts.output())?;
+            let counts = counts.freeze();
+            let counts = counts.input();
+            tiles(
+                cuda,
+                by_scan,
+                scans,
+                encoded,
+                counts,
+                bases.output(),
+                plain.output(),
+                starts.output(),
+                status.output(),
+            )?;
+            let bases = bases.freeze();
+            let (plain, starts, status) = (plain.output(), starts.output(), status.output());
+            destuff(cuda, by_tile, scans, t.scans, encoded, counts, bases.input(), plain, starts, status)?;
+        }
+        Ok((plain.freeze(), starts.freeze()))
+    }
+
+    /// The place where every slot ends.
+    fn synchronize(
+        &self,
+        plain: &DeviceBuffer,
+        starts: &DeviceBuffer,
+        lookup: &DeviceBuffer,
+        status: &mut DeviceBufferMut,
+    ) -> Result<DeviceBuffer> {
+        let t = self.totals();
+        let (cuda, grid) = (self.cuda, threads(t.slots, SLOT_THREADS));
+        let (scans, starts, plain, lookup) = (self.scans.input(), starts.input(), plain.input(), lookup.input());
+        let mut states = self.allocate(t.slots, STATE_BYTES)?;
+        let mut before: Option<DeviceBuffer> = None;
+        for _ in 0..ROUNDS {
+            let mut exits = self.allocate(grid.blocks.0, 4)?;
+            let (status, from, to) = (status.output(), before.as_ref().into(), states.output());
+            // SAFETY: a state for each slot and an exit for each block; slots read their segment's data.
+            unsafe {
+                synchronize(
+                    cuda,
+                    grid,
+                    scans,
+                    t.scans,
+                    t.slots,
+                    starts,
+                    status,
+                    lookup,
+                    plain,
+                    from,
+                    to,
+                    exits.output(),
+                )?;
+            }
+            before = Some(exits.freeze());
+        }
+        let mut broken = cuda.allocate_zeroed(OP, 4 * t.starts as usize)?;
+        let by_segment = threads(t.starts, SLOT_THREADS);
+        // SAFETY: as above; a word for each segment.
+        unsafe {
+            let (found, looked_at) = (broken.output(), states.output());
+            check(cuda, grid, scans, t.scans, t.slots, starts, status.output(), looked_at, found)?;
+            let broken = broken.freeze();
+            let (status, broken, states) = (status.output(), broken.input(), states.output());
+            repair(cuda, by_segment, scans, t.scans, t.slots, starts, status, lookup, plain, broken, t.starts, states)?;
+        }
+        Ok(states.freeze())
+    }
+
+    /// Blocks completed before every slot.
+    fn blocks_before(&self, states: &DeviceBuffer) -> Result<DeviceBuffer> {
+        let slots = self.totals().slots;
+        let grid = threads(slots, THREADS);
+        let mut before = self.allocate(slots, 4)?;
+        let mut scratch = self.cuda.allocate_zeroed(OP, 8 * (1 + grid.blocks.0 as usize))?;
+        // SAFETY: a state and a count for each slot; a ticket, and a state for each tile.
+        unsafe { blocks(self.cuda, grid, slots, states.input(), before.output(), scratch.output()) }?;
+        Ok(before.freeze())
+    }
+
+    /// Coefficients to pixels.
+    fn transform(&self, coefficients: &DeviceBuffer, out: &mut DeviceBufferMut) -> Result<()> {
+        let t = self.totals();
+        let (cuda, scans, coefficients) = (self.cuda, self.scans.input(), coefficients.input());
+        let by_mcu = threads(t.mcus, THREADS);
+        let mcu_tiles = by_mcu.blocks.0;
+        let mut local = self.allocate(t.mcus, 8)?;
+        let mut sums = self.allocate(mcu_tiles, 8)?;
+        let mut planes = cuda.allocate(OP, t.planes as usize)?;
+        let by_block = Grid::linear(t.blocks.div_ceil(IDCT_BLOCKS), 8 * IDCT_BLOCKS);
+        // SAFETY: every MCU and block of a scan has its place; blocks that complete an MCU are not stored; an image's
+        // samples and pixels lie where the layout has room for them.
+        unsafe {
+            differences(cuda, by_mcu, scans, t.scans, t.mcus, coefficients, local.output(), sums.output())?;
+            predictors(cuda, Grid::linear(1, THREADS), mcu_tiles, sums.output())?;
+            let (local, sums) = (local.freeze(), sums.freeze());
+            let (quants, local, sums) = (self.quants.input(), local.input(), sums.input());
+            samples(cuda, by_block, scans, t.scans, t.blocks, quants, local, sums, coefficients, planes.output())?;
+            let planes = planes.freeze();
+            let grid = Grid::linear(t.pixel_blocks, THREADS);
+            pixels(cuda, grid, self.images.input(), t.images, planes.input(), out.output())
+        }
+    }
+}

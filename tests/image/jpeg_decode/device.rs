@@ -1,0 +1,189 @@
+//! Decoding on the device: the host twin, whose judge is Pillow, says what every row must be.
+
+use std::sync::Arc;
+
+use warpline::arrow::array::{ArrayRef, BinaryArray};
+use warpline::device::CountLaunches;
+use warpline::image::Images;
+use warpline::image::jpeg_decode::{Corrupt, DecodeOptions, Decoded, jpeg_decode, jpeg_decode_plan};
+use warpline::{Column, ExecCtx};
+
+use super::{UPRIGHT, corpora, golden, mutate};
+use crate::common::samples::Random;
+use crate::common::with_device;
+
+fn column(files: &[Option<&[u8]>]) -> Column {
+    let array: ArrayRef = Arc::new(BinaryArray::from_iter(files.iter()));
+    Column::from_array(array)
+}
+
+/// Decodes files on the device and compares all rows and errors with the host twin's.
+fn compare(ctx: &ExecCtx, files: &[(String, Vec<u8>)], options: &DecodeOptions) {
+    let rows: Vec<Option<&[u8]>> = files.iter().map(|(_, data)| Some(data.as_slice())).collect();
+    let column = column(&rows);
+    let host = ExecCtx::host(0).expect("a host context");
+    let expected = jpeg_decode(&host, &column, options).expect("decoded");
+    let found = jpeg_decode(ctx, &column, options).expect("decoded");
+    let (expected, found) = (images(&host, expected), images(&host, found));
+    let mut wrong = Vec::new();
+    for (row, (name, data)) in files.iter().enumerate() {
+        let same = found.0.size(row) == expected.0.size(row) && found.0.pixels(row) == expected.0.pixels(row);
+        if !same {
+            wrong.push(format!("{name} ({} bytes): {}", data.len(), difference(&expected.0, &found.0, row)));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), files.len(), wrong.join("\n"));
+    assert_eq!(found.1, expected.1);
+}
+
+fn images(host: &ExecCtx, decoded: Decoded) -> (Images, Vec<String>) {
+    let errors = decoded.errors.iter().map(|e| format!("{}: {}: {}", e.row, e.code, e.message)).collect();
+    (Images::try_new(decoded.images).expect("images").to(host).expect("a download"), errors)
+}
+
+/// The first pixel that differs.
+fn difference(expected: &Images, found: &Images, row: usize) -> String {
+    let (Some((width, height)), Some(other)) = (expected.size(row), found.size(row)) else {
+        return format!("{:?}, expected {:?}", found.size(row), expected.size(row));
+    };
+    let pairs = expected.pixels(row).into_iter().flatten().zip(found.pixels(row).into_iter().flatten());
+    let wrong: Vec<usize> = pairs.enumerate().filter(|(_, (a, b))| a != b).map(|(i, _)| i / 3).collect();
+    let first = wrong.first().map(|i| (i % width as usize, i / width as usize));
+    format!("{width} x {height} ({other:?}), {} samples differ, the first at {first:?}", wrong.len())
+}
+
+fn named(files: impl IntoIterator<Item = super::Golden>) -> Vec<(String, Vec<u8>)> {
+    files.into_iter().map(|g| (g.name, g.data)).collect()
+}
+
+#[test]
+fn golden_files_in_one_batch() {
+    with_device(|ctx| {
+        let files = named(golden());
+        for options in [DecodeOptions::default(), UPRIGHT] {
+            compare(ctx, &files, &options);
+        }
+        compare(ctx, &files, &DecodeOptions { corrupt: Corrupt::Strict, ..UPRIGHT });
+        compare(ctx, &files, &DecodeOptions { max_pixels: 300, ..UPRIGHT });
+    });
+}
+
+#[test]
+fn corpora_in_one_batch() {
+    with_device(|ctx| {
+        // Files of more than a megapixel have a test of their own.
+        let small: Vec<_> = corpora().into_iter().filter(|(_, data)| data.len() < 150_000).collect();
+        compare(ctx, &small, &UPRIGHT);
+    });
+}
+
+#[test]
+fn broken_files_leave_their_neighbours_alone() {
+    with_device(|ctx| {
+        let sound: Vec<_> = named(golden().into_iter().filter(|g| g.answer != "error"));
+        let mut random = Random(7);
+        let files: Vec<_> = (0..600)
+            .map(|i| {
+                let (name, mut data) = sound[random.below(sound.len())].clone();
+                for _ in 0..[0, 1, 1, 3][random.below(4)] {
+                    if !data.is_empty() {
+                        mutate(&mut data, &mut random);
+                    }
+                }
+                (format!("{i}: {name}"), data)
+            })
+            .collect();
+        compare(ctx, &files, &DecodeOptions::default());
+        compare(ctx, &files, &DecodeOptions { corrupt: Corrupt::Strict, ..DecodeOptions::default() });
+    });
+}
+
+#[test]
+fn nulls_and_no_rows() {
+    with_device(|ctx| {
+        let file = golden().into_iter().find(|g| g.answer != "error").expect("a file").data;
+        let host = ExecCtx::host(1).expect("a host context");
+        for rows in [vec![], vec![None], vec![None, Some(file.as_slice()), None, Some(b"text".as_slice())]] {
+            let column = column(&rows);
+            let expected = images(&host, jpeg_decode(&host, &column, &UPRIGHT).expect("decoded"));
+            let found = images(&host, jpeg_decode(ctx, &column, &UPRIGHT).expect("decoded"));
+            assert_eq!(found.1, expected.1);
+            assert_eq!(found.0.len(), rows.len());
+            for row in 0..rows.len() {
+                assert_eq!(found.0.pixels(row), expected.0.pixels(row));
+            }
+        }
+    });
+}
+
+/// Baseline files of a thousand pixels and more, that the device decodes from end to end.
+fn regular() -> Vec<(String, Vec<u8>)> {
+    let sound = |g: &super::Golden| g.answer != "error" && !g.name.contains("progTrue");
+    named(golden().into_iter().filter(sound))
+}
+
+#[test]
+fn launches_do_not_depend_on_the_batch() {
+    with_device(|ctx| {
+        let files = regular();
+        let launches = |count: usize| {
+            let counter = Arc::new(CountLaunches::default());
+            let ctx = ctx.with_launch_strategy(counter.clone());
+            let rows: Vec<_> = files.iter().take(count).map(|(_, data)| Some(data.as_slice())).collect();
+            jpeg_decode(&ctx, &column(&rows), &DecodeOptions::default()).expect("decoded");
+            counter.count()
+        };
+        assert_eq!(launches(1), launches(files.len()));
+        assert_eq!(launches(1), 15);
+    });
+}
+
+/// Photographs of the corpora that are baseline files.
+fn photographs() -> Vec<Vec<u8>> {
+    let baseline = |data: &[u8]| {
+        data.windows(2).find(|w| w[0] == 0xff && (0xc0..=0xc2).contains(&w[1])).is_some_and(|w| w[1] != 0xc2)
+    };
+    let photos = corpora().into_iter().filter(|(name, data)| name.contains("photos") && baseline(data));
+    photos.map(|(_, data)| data).collect()
+}
+
+#[test]
+fn only_encoded_bytes_and_descriptors_cross() {
+    with_device(|ctx| {
+        let photos = photographs();
+        if photos.is_empty() {
+            return;
+        }
+        let rows: Vec<_> = photos.iter().map(|data| Some(data.as_slice())).collect();
+        let cuda = ctx.as_cuda().expect("a device");
+        let before = cuda.copy_stats();
+        let decoded = jpeg_decode(ctx, &column(&rows), &DecodeOptions::default()).expect("decoded");
+        let after = cuda.copy_stats();
+        assert_eq!(decoded.errors, []);
+        let encoded: usize = photos.iter().map(Vec::len).sum();
+        let up = after.host_to_device - before.host_to_device;
+        let down = after.device_to_host - before.device_to_host;
+        assert!(up as f64 <= 1.02 * encoded as f64, "{up} bytes up for {encoded} encoded");
+        assert_eq!(down, 4 * photos.len() as u64, "a status word for each scan");
+    });
+}
+
+#[test]
+fn the_plan_holds() {
+    with_device(|ctx| {
+        for files in [regular(), named(golden())] {
+            let rows: Vec<_> = files.iter().map(|(_, data)| Some(data.as_slice())).collect();
+            let column = column(&rows);
+            let plan = jpeg_decode_plan(ctx, &column, &DecodeOptions::default()).expect("a plan");
+            let ctx = ctx.with_budget(plan.workspace + plan.output).expect("a budget");
+            let decoded = jpeg_decode(&ctx, &column, &DecodeOptions::default()).expect("the plan is enough");
+            let ledger = ctx.as_cuda().expect("a device").ledger();
+            assert!(ledger.used() <= plan.output, "{} bytes of {plan:?}", ledger.used());
+            assert!(ledger.peak() <= plan.workspace + plan.output, "{} bytes of {plan:?}", ledger.peak());
+            drop(decoded);
+            let small = ctx.with_budget(plan.output / 2).expect("a budget");
+            let error = jpeg_decode(&small, &column, &DecodeOptions::default()).expect_err("too little memory");
+            assert!(matches!(error, warpline::Error::OutOfMemory { .. }), "{error}");
+        }
+    });
+}
