@@ -3,7 +3,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray, UInt32Array};
+use arrow::array::{
+    ArrayRef, BinaryArray, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray, UInt32Array,
+};
+use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+use warpline::image::jpeg_decode::{DecodeOptions, jpeg_decode};
 use warpline::image::{
     DType, Images, Layout, Normalize, Patches, Preprocess, RandomCrop, Resize, normalize, preprocess, resize,
 };
@@ -96,12 +100,34 @@ fn preprocessed(ctx: &ExecCtx) -> usize {
         + run(Resize::exact(252, 252), DType::BF16, patches, (WIDTH, HEIGHT))
 }
 
+/// Two photographs of 4:2:0. Destuffing reads the data twice and writes them; they are decoded twice; coefficients and
+/// samples are written and read; pixels are written.
+fn decoded(ctx: &ExecCtx) -> usize {
+    let pixels = noise(WIDTH as u32, HEIGHT as u32, 1);
+    // Waves under the noise, so that blocks are as full as those of photographs.
+    let wave = |(i, noise): (usize, &u8)| {
+        let (x, y) = ((i / 3 % WIDTH) as f32, (i / 3 / WIDTH) as f32);
+        (128.0 + 60.0 * (x * 0.011).sin() + 50.0 * (y * 0.017).cos() + f32::from(noise >> 4)) as u8
+    };
+    let pixels: Vec<u8> = pixels.pixels(0).expect("pixels").iter().enumerate().map(wave).collect();
+    let mut data = Vec::new();
+    let mut encoder = Encoder::new(&mut data, 85);
+    encoder.set_sampling_factor(SamplingFactor::F_2_2);
+    encoder.encode(&pixels, WIDTH as u16, HEIGHT as u16, ColorType::Rgb).expect("an encoded image");
+    let column = Column::from_array(Arc::new(BinaryArray::from_iter_values(vec![&data; IMAGES])));
+    let images = jpeg_decode(ctx, &column, &DecodeOptions::default()).expect("images");
+    assert_eq!(images.errors, []);
+    let blocks = 6 * WIDTH.div_ceil(16) * HEIGHT.div_ceil(16);
+    IMAGES * (5 * data.len() + 2 * 128 * blocks + 2 * 64 * blocks + 3 * WIDTH * HEIGHT)
+}
+
 /// An operator: the name of its kernel file, what is done, and how.
 type Workload = (&'static str, &'static str, fn(&ExecCtx) -> usize);
 
-const WORKLOADS: [Workload; 5] = [
+const WORKLOADS: [Workload; 6] = [
     ("filter", "half of 100,000 rows of i64 and nullable i32", filter),
     ("gather", "50,000 random rows of 100,000 of i64, nullable i32 and strings", gather),
+    ("jpeg_decode", "2 images of 500x375, 4:2:0, quality 85", decoded),
     ("normalize", "2 images of 224x224 to f32", normalized),
     ("preprocess", "2 images of 500x375: crop, letterbox, random crop, patches", preprocessed),
     ("resize", "2 images of 500x375 to 256", resized),

@@ -10,6 +10,8 @@ use warpline::arrow::array::BinaryArray;
 use warpline::image::jpeg_decode::{DecodeOptions, decode, jpeg_decode};
 use warpline::{Column, ExecCtx};
 
+use crate::common::gpu;
+
 /// An ImageNet-like photograph, a full-HD frame, a 12-megapixel photograph.
 const CASES: [(&str, u16, u16, SamplingFactor, bool); 4] = [
     ("500x375-420", 500, 375, SamplingFactor::F_2_2, false),
@@ -32,11 +34,25 @@ pub fn benches(criterion: &mut Criterion) {
     }
     let data = photograph(500, 375, SamplingFactor::F_2_2, false);
     let column = Column::from_array(Arc::new(BinaryArray::from_iter_values(vec![&data; 64])));
+    let single = photograph(1920, 1080, SamplingFactor::F_2_2, false);
+    let one = Column::from_array(Arc::new(BinaryArray::from_iter_values([&single])));
     let ctx = ExecCtx::host(0).expect("a host context");
     group.throughput(Throughput::Bytes(64 * (data.len() as u64 + 3 * 500 * 375)));
     group.bench_function(BenchmarkId::new("warpline-host-all", "column of 64 500x375-420"), |b| {
         b.iter(|| jpeg_decode(&ctx, black_box(&column), &options).expect("decoded"));
     });
+    if let Some(gpu) = gpu() {
+        // Wall time: headers are read on the host, and the operator waits for the files' status.
+        for (what, column) in [("column of 64 500x375-420", column), ("one 1920x1080-420", one)] {
+            group.bench_function(BenchmarkId::new("warpline-cuda", what), |b| {
+                b.iter(|| {
+                    let decoded = jpeg_decode(&gpu, black_box(&column), &options).expect("decoded");
+                    gpu.finish().expect("decoded");
+                    decoded
+                });
+            });
+        }
+    }
     group.finish();
 }
 
