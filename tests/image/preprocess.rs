@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray};
+use proptest::prelude::*;
 use warpline::arrow;
 use warpline::device::CountLaunches;
 use warpline::image::{
@@ -11,7 +12,7 @@ use warpline::image::{
 use warpline::{Error, ExecCtx};
 
 use super::oracle::{live, one, parse_case, pattern, sha256};
-use crate::common::{contexts, with_device};
+use crate::common::{cases, contexts, with_device};
 
 fn run(ctx: &ExecCtx, images: &Images, what: &Preprocess) -> Tensors {
     let images = images.to(ctx).expect("a copy");
@@ -244,6 +245,57 @@ fn from_hf_names_the_key_at_fault() {
     }
     let silent = r#"{"image_processor_type": "ViTImageProcessorFast", "do_pad": false, "do_center_crop": null}"#;
     assert_eq!(Preprocess::from_hf(silent).expect("defaults").resize.output_size(), Some((224, 224)));
+}
+
+/// Any values under the keys that are known, and some that are not: an error or a `Preprocess` that runs or is refused.
+#[test]
+fn from_hf_takes_any_values() {
+    let number = prop_oneof![any::<i64>().prop_map(|n| n.to_string()), (0..300i64).prop_map(|n| n.to_string())];
+    let number =
+        prop_oneof![number, any::<f64>().prop_filter("JSON", |f| f.is_finite()).prop_map(|f| format!("{f:e}"))];
+    let list = proptest::collection::vec(number.clone(), 0..4).prop_map(|list| format!("[{}]", list.join(",")));
+    let names = proptest::sample::select(vec!["height", "width", "shortest_edge", "longest_edge"]);
+    let map = proptest::collection::vec((names, number.clone()), 0..3)
+        .prop_map(|map| map.iter().map(|(name, n)| format!(r#""{name}":{n}"#)).collect::<Vec<_>>().join(","))
+        .prop_map(|entries| format!("{{{entries}}}"));
+    let word = proptest::sample::select(vec!["true", "false", "null", r#""x""#]).prop_map(str::to_owned);
+    let value = prop_oneof![number, list, map, word];
+    let keys = proptest::sample::select(vec![
+        "do_resize",
+        "size",
+        "resample",
+        "do_center_crop",
+        "crop_size",
+        "crop_pct",
+        "do_rescale",
+        "rescale_factor",
+        "do_normalize",
+        "image_mean",
+        "image_std",
+        "do_pad",
+        "do_convert_rgb",
+        "data_format",
+        "min_pixels",
+        "max_pixels",
+        "patch_size",
+        "merge_size",
+        "temporal_patch_size",
+        "other",
+    ]);
+    let names = proptest::sample::select(vec!["ViT", "DeiT", "CLIP", "Bit", "ConvNext", "Siglip", "Blip", "Qwen2VL"]);
+    let ctx = ExecCtx::host(1).expect("a host context");
+    let images = one(9, 6, "noise");
+    proptest!(cases(2000), |(name in names, entries in proptest::collection::vec((keys, value), 0..6))| {
+        let entries = entries.iter().map(|(key, value)| format!(r#","{key}":{value}"#)).collect::<String>();
+        let json = format!(r#"{{"image_processor_type":"{name}ImageProcessor"{entries}}}"#);
+        if let Ok(what) = Preprocess::from_hf(&json) {
+            // Planning is enough where the tensors are large.
+            let plan = preprocess_plan(&images, &what);
+            if plan.is_ok_and(|plan| plan.workspace + plan.output < 1 << 22) {
+                prop_assert!(preprocess(&ctx, &images, &what).is_ok(), "{}", json);
+            }
+        }
+    });
 }
 
 #[test]
