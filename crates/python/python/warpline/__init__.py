@@ -1,0 +1,32 @@
+"""Exact, fast image preprocessing without PyTorch.
+
+    import warpline
+
+    tensor = warpline.image_to_tensor(files, resize=256, crop=224)   # [N, 3, 224, 224], float32
+    array = tensor.numpy()                                           # no copy; or torch.from_dlpack(tensor)
+
+JPEG decode equals libjpeg-turbo, PNG and WebP decode equal Pillow 12, resize equals Pillow 12, normalise equals
+torchvision: bit for bit. Input is a pyarrow binary array, anything with the Arrow PyCapsule interface, or a list of bytes.
+"""
+
+from warpline._native import (
+    ImageError,
+    Images,
+    Pixels,
+    RowError,
+    Tensor,
+    __version__,
+    decode_image,
+    image_to_tensor,
+)
+
+__all__ = [
+    "ImageError",
+    "Images",
+    "Pixels",
+    "RowError",
+    "Tensor",
+    "__version__",
+    "decode_image",
+    "image_to_tensor",
+]
