@@ -1,6 +1,6 @@
 //! Decoding of JPEG, PNG and WebP to RGB, as Pillow 12's `Image.open(f).convert("RGB")`.
 //!
-//! The format is told by the first bytes, never by a name. JPEG goes to [`jpeg_decode`](super::jpeg_decode); PNG
+//! The format is told by the first bytes, never by a name. JPEG goes to [`jpeg_decode`]; PNG
 //! (`png`) is inflated by the `flate2` crate, WebP (`webp`) decoded by the `image-webp` crate, both on the host. Each
 //! of the two repeats the checks that stand between a file and its pixels in Pillow: chunk by chunk for PNG, libwebp's
 //! demultiplexer for WebP. So a file fails here where it fails there; docs/images.md lists what is known to differ.
