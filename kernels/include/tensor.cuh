@@ -24,11 +24,21 @@ struct InterleavedLayout {
     }
 };
 
-// Four values that are stored at once.
-template <typename Value>
-struct alignas(4 * sizeof(Value)) FourValues {
-    Value values[4];
+// Values that are stored at once.
+template <typename Value, uint32_t kCount>
+struct alignas(kCount * sizeof(Value)) Run {
+    Value values[kCount];
 };
+
+// Stores a run as one word where it is one: the compiler stores two halves one by one otherwise.
+template <typename Value, uint32_t kCount>
+__device__ __forceinline__ void store_run(Value* at, const Run<Value, kCount>& run) {
+    if constexpr (kCount == 2 && sizeof(Value) == 2) {
+        *reinterpret_cast<uint32_t*>(at) = run.values[0] | static_cast<uint32_t>(run.values[1]) << 16;
+    } else {
+        *reinterpret_cast<Run<Value, kCount>*>(at) = run;
+    }
+}
 
 // The block's copy of the table.
 template <typename Value>
@@ -57,13 +67,13 @@ __device__ __forceinline__ void store_pixels(Value* image, uint64_t pixel, uint6
     for (uint32_t part = 0; part < 3; ++part) {
         if (fours) {
             // Planar: a channel of four pixels; interleaved: a third of their values.
-            FourValues<Value> four;
+            Run<Value, 4> four;
 #pragma unroll
             for (uint32_t i = 0; i < 4; ++i) {
                 four.values[i] = values[Layout::kInterleaved ? part * 4 + i : i * 3 + part];
             }
             const uint64_t at = Layout::kInterleaved ? pixel * 3 + part * 4 : Layout::at(pixel, plane, part);
-            *reinterpret_cast<FourValues<Value>*>(image + at) = four;
+            *reinterpret_cast<Run<Value, 4>*>(image + at) = four;
         } else {
 #pragma unroll
             for (uint32_t i = 0; i < 4; ++i) {
@@ -98,46 +108,47 @@ struct PatchOrder {
     }
 };
 
-// Stores the values of the quad at (x, y). Where a patch's side is a multiple of four, the quad lies in one patch and
-// every four elements on a boundary of four.
-template <typename Value>
-__device__ __forceinline__ void store_patches(Value* image, const PatchOrder& order, uint32_t width, uint32_t x,
-                                              uint32_t y, uint32_t count, const Value (&values)[12]) {
-    const uint32_t inner_row = y % order.size * order.size;
-    if (order.size % 4 == 0) {
-        Value* patch = image + order.patch_start(x, y, width);
-        const uint32_t inner = inner_row + x % order.size;
+// Stores the quad at (x, y) in runs of kRun pixels. A patch's side must be a multiple of it: then a run lies in one
+// patch, and every kRun elements on a boundary of as many.
+template <uint32_t kRun, typename Value>
+__device__ __forceinline__ void store_runs(Value* image, const PatchOrder& order, uint32_t width, uint32_t x,
+                                           uint32_t y, uint32_t count, const Value (&values)[12]) {
+#pragma unroll
+    for (uint32_t first = 0; first < 4; first += kRun) {
+        if (first >= count) {
+            continue;
+        }
+        Value* patch = image + order.patch_start(x + first, y, width);
+        const uint32_t inner = y % order.size * order.size + (x + first) % order.size;
 #pragma unroll
         for (uint32_t part = 0; part < 3; ++part) {
-            // A third of the quad's values, or one channel of them.
-            FourValues<Value> four;
+            // A third of the run's values, or one channel of them.
+            Run<Value, kRun> run;
 #pragma unroll
-            for (uint32_t i = 0; i < 4; ++i) {
-                four.values[i] = order.channels_last ? values[part * 4 + i] : values[i * 3 + part];
+            for (uint32_t i = 0; i < kRun; ++i) {
+                run.values[i] =
+                    order.channels_last ? values[first * 3 + part * kRun + i] : values[(first + i) * 3 + part];
             }
 #pragma unroll 1
             for (uint32_t frame = 0; frame < order.temporal; ++frame) {
-                const uint32_t at = order.channels_last ? order.element(inner, frame, 0) + part * 4
+                const uint32_t at = order.channels_last ? order.element(inner, frame, 0) + part * kRun
                                                         : order.element(inner, frame, part);
-                *reinterpret_cast<FourValues<Value>*>(patch + at) = four;
+                store_run(patch + at, run);
             }
         }
-        return;
     }
-#pragma unroll
-    for (uint32_t i = 0; i < 4; ++i) {
-        if (i >= count) {
-            continue;
-        }
-        Value* patch = image + order.patch_start(x + i, y, width);
-        const uint32_t inner = inner_row + (x + i) % order.size;
-#pragma unroll 1
-        for (uint32_t frame = 0; frame < order.temporal; ++frame) {
-#pragma unroll
-            for (uint32_t channel = 0; channel < 3; ++channel) {
-                patch[order.element(inner, frame, channel)] = values[i * 3 + channel];
-            }
-        }
+}
+
+// Stores the values of the quad at (x, y) in the longest runs that patches of this side allow.
+template <typename Value>
+__device__ __forceinline__ void store_patches(Value* image, const PatchOrder& order, uint32_t width, uint32_t x,
+                                              uint32_t y, uint32_t count, const Value (&values)[12]) {
+    if (order.size % 4 == 0) {
+        store_runs<4>(image, order, width, x, y, count, values);
+    } else if (order.size % 2 == 0) {
+        store_runs<2>(image, order, width, x, y, count, values);
+    } else {
+        store_runs<1>(image, order, width, x, y, count, values);
     }
 }
 
