@@ -1,4 +1,4 @@
-// JPEG decode: a ragged batch of baseline and extended sequential files to RGB, bit for bit as libjpeg-turbo.
+// JPEG decode: a ragged batch of baseline, extended sequential and progressive files to RGB, bit for bit as libjpeg-turbo.
 //
 // Algorithm: destuffing (include/jpeg_destuff.cuh), self-synchronising Huffman decoding (jpeg_huffman.cuh), DC sums and
 // the `islow` inverse DCT (jpeg_idct.cuh), upsampling and colour (jpeg_pixels.cuh). Sources are named there.
@@ -16,6 +16,7 @@
 #include "include/jpeg_huffman.cuh"
 #include "include/jpeg_idct.cuh"
 #include "include/jpeg_pixels.cuh"
+#include "include/jpeg_progressive.cuh"
 
 using namespace warpline;
 
@@ -118,6 +119,32 @@ extern "C" __global__ void __launch_bounds__(jpeg::kSlotThreads)
     if (index < slots) {
         jpeg::write_slot({scans, n, slots, starts, status, tables, plain}, states, blocks_before, index, natural,
                          status, coefficients);
+    }
+}
+
+// Coefficients of progressive images, a thread for each chain of scans. `chains` holds where each begins in `members`, and
+// where the last ends; a member is a scan.
+extern "C" __global__ void __launch_bounds__(jpeg::kChainThreads)
+    jpeg_decode_progressive(const jpeg::Scan* scans, const uint32_t* chains, uint32_t n, const uint32_t* members,
+                            const uint32_t* starts, const jpeg::Table* tables, const uint8_t* plain, uint32_t* status,
+                            int16_t* coefficients) {
+    __shared__ uint8_t natural[jpeg::kBlock];
+    for (uint32_t i = threadIdx.x; i < jpeg::kBlock; i += blockDim.x) {
+        natural[i] = jpeg::kNatural[i];
+    }
+    __syncthreads();
+    const uint32_t chain = blockIdx.x * jpeg::kChainThreads + threadIdx.x;
+    if (chain >= n) {
+        return;
+    }
+    for (uint32_t i = chains[chain]; i < chains[chain + 1]; ++i) {
+        const uint32_t number = members[i];
+        if ((status[number] & jpeg::kIrregular) != 0) {
+            return;
+        }
+        const jpeg::Scan& scan = scans[number];
+        jpeg::progressive_scan(scan, tables, natural, plain, starts + scan.first_segment, &status[number],
+                               coefficients);
     }
 }
 

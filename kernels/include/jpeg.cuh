@@ -30,7 +30,8 @@ struct Unit {
     uint16_t ac;
 };
 
-// A component of a scan: where its blocks go.
+// A component of a scan: where its blocks go. In a progressive scan that is into the coefficients: `plane` is the
+// component's first block and `stride` counts blocks.
 struct ScanComponent {
     uint64_t plane;     // first byte in the planes
     uint32_t stride;    // bytes from row to row: 8 x the real blocks
@@ -41,7 +42,11 @@ struct ScanComponent {
     uint8_t step_y;
 };
 
-// One scan, 240 bytes.
+// Bits of a scan's flags.
+constexpr uint8_t kRestarts = 1;  // restart markers are expected
+constexpr uint8_t kFinished = 2;  // no data: the coefficients of a component that other scans make, DC values included
+
+// One scan, 240 bytes. Progressive ones have neither slots nor blocks.
 struct Scan {
     uint64_t raw;             // first entropy-coded byte in the encoded bytes
     uint64_t plain;           // first byte of its destuffed data
@@ -58,8 +63,11 @@ struct Scan {
     uint8_t units;
     uint8_t period;           // units i and i + period use equal tables
     uint8_t end_marker;       // the marker that must end it
-    uint8_t restarts;         // whether restart markers are expected
-    uint32_t unused;
+    uint8_t flags;
+    uint8_t band_start;       // of a progressive scan: its coefficients
+    uint8_t band_end;
+    uint8_t high;             // the bit before those that it codes, 0 in a first scan
+    uint8_t low;
     Unit unit[kMaxUnits];
     ScanComponent component[kMaxComponents];
 };

@@ -52,7 +52,7 @@ struct Window {
             if (!last && after == 0) {
                 return kData;
             }
-            return !last && scan.restarts && (after & 0xf8) == 0xd0 ? kRestart : kEnd;
+            return !last && (scan.flags & kRestarts) != 0 && (after & 0xf8) == 0xd0 ? kRestart : kEnd;
         }
         const bool second = before == 0xff && (byte == 0 || (byte & 0xf8) == 0xd0);
         return second ? kDropped : kData;
@@ -123,6 +123,12 @@ __device__ __forceinline__ void count_tile(const Scan& scan, const uint8_t* enco
 __device__ __forceinline__ void sum_tiles(const Scan& scan, const uint8_t* encoded, const TileCount* counts,
                                           TileBase* bases, uint8_t* plain, uint32_t* starts, uint32_t* status) {
     __shared__ uint32_t chunk_end;
+    if ((scan.flags & kFinished) != 0) {
+        if (threadIdx.x == 0) {
+            *status = 0;
+        }
+        return;
+    }
     const uint32_t tiles = (scan.raw_len + kTileBytes - 1) / kTileBytes;
     uint64_t before = 0;
     uint32_t end = kNone;
@@ -159,8 +165,8 @@ __device__ __forceinline__ void sum_tiles(const Scan& scan, const uint8_t* encod
         starts[scan.segments] = kept;
         *status = regular ? 0 : kIrregular;
     }
-    // Decoding looks up to 12 bytes ahead.
-    if (threadIdx.x < 16) {
+    // Decoding looks up to 27 bytes ahead.
+    if (threadIdx.x < 32) {
         plain[scan.plain + kept + threadIdx.x] = 0;
     }
 }

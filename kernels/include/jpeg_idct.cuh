@@ -164,7 +164,7 @@ __device__ __forceinline__ void transform_blocks(const IdctInputs& in, const int
         for (int i = 0; i < 8; ++i) {
             const int shift = (i & 1) * 16;
             int32_t coefficient = static_cast<int16_t>(pairs[i / 2] >> shift);
-            if (i == 0 && lane == 0) {
+            if (i == 0 && lane == 0 && (scan.flags & kFinished) == 0) {
                 coefficient = dc_value(in, scan, mcu, unit, coefficients);
             }
             v[i] = static_cast<int16_t>(coefficient * static_cast<int16_t>(scales[i / 2] >> shift));

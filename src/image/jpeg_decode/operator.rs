@@ -39,9 +39,9 @@ pub struct Decoded {
 /// cannot be decoded is null and listed in [`Decoded::errors`], and its neighbours are unaffected.
 ///
 /// On a CUDA context the column is still on the host, where headers are read; the entropy-coded data and about 500 bytes
-/// of descriptors for an image are copied to the device, and the images stay there. Baseline and extended sequential
-/// files are decoded there in a fixed number of launches; progressive files, and those that break the format, are decoded
-/// by the host twin and their pixels copied. Either way the result is the same, bit for bit.
+/// of descriptors for an image are copied to the device, and the images stay there. Files are decoded
+/// there in a fixed number of launches; those that break the format, and progressive ones unless there are eight and more
+/// for each thread of the host, are decoded by the host twin and their pixels copied. Either way the result is the same, bit for bit.
 ///
 /// # Errors
 /// `InvalidInput` for another type, `WrongDevice` when the column is not on the host, `OutOfMemory` when the device budget

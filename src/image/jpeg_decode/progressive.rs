@@ -26,7 +26,7 @@ pub(crate) fn decode_scan(
 }
 
 /// The scan parameters that libjpeg refuses.
-fn check(scan: &Scan) -> Result<(), DecodeError> {
+pub(crate) fn check(scan: &Scan) -> Result<(), DecodeError> {
     let band = if scan.spectral_start == 0 {
         scan.spectral_end == 0
     } else {
@@ -43,7 +43,7 @@ fn check(scan: &Scan) -> Result<(), DecodeError> {
 }
 
 /// Keeps the precision that each coefficient has reached; scans out of order are only a warning.
-fn note_progress(reader: &mut Reader<'_>, scan: &Scan, progress: &mut Progress) {
+pub(crate) fn note_progress(reader: &mut Reader<'_>, scan: &Scan, progress: &mut Progress) {
     let (start, end) = (usize::from(scan.spectral_start), usize::from(scan.spectral_end));
     for &(component, ..) in &scan.components {
         let (bits, previous) = (&mut progress.bits[component], &mut progress.previous[component]);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use warpline::arrow::array::{ArrayRef, BinaryArray};
 use warpline::device::CountLaunches;
 use warpline::image::Images;
@@ -138,6 +139,28 @@ fn launches_do_not_depend_on_the_batch() {
     });
 }
 
+/// What the host twin decodes comes to the device as pixels, so bytes copied tell how much that was.
+#[test]
+fn sound_files_are_decoded_by_kernels() {
+    with_device(|ctx| {
+        let sound = |g: &super::Golden| g.answer != "error" && !g.name.starts_with("rgb-");
+        let (progressive, sequential): (Vec<_>, Vec<_>) =
+            golden().into_iter().filter(sound).partition(|g| g.data.windows(2).any(|w| w == [0xff, 0xc2]));
+        for files in [named(sequential), named(progressive)] {
+            assert!(files.len() > 50, "{}", files.len());
+            let rows: Vec<_> = files.iter().map(|(_, data)| Some(data.as_slice())).collect();
+            let cuda = ctx.as_cuda().expect("a device");
+            let before = cuda.copy_stats().host_to_device;
+            jpeg_decode(ctx, &column(&rows), &DecodeOptions::default()).expect("decoded");
+            let up = cuda.copy_stats().host_to_device - before;
+            let encoded: usize = files.iter().map(|(_, data)| data.len()).sum();
+            // Twelve scans of 240 bytes, three finished ones, eight chains and the image itself.
+            let descriptors = files.len() * (15 * 240 + 120 + 64);
+            assert!(up as usize <= encoded + descriptors + (64 << 10), "{up} bytes for {encoded}");
+        }
+    });
+}
+
 /// Photographs of the corpora that are baseline files.
 fn photographs() -> Vec<Vec<u8>> {
     let baseline = |data: &[u8]| {
@@ -185,5 +208,42 @@ fn the_plan_holds() {
             let error = jpeg_decode(&small, &column, &DecodeOptions::default()).expect_err("too little memory");
             assert!(matches!(error, warpline::Error::OutOfMemory { .. }), "{error}");
         }
+    });
+}
+
+/// An RGB image from a function of its place.
+fn encoded(size: (u16, u16), quality: u8, sampling: SamplingFactor, pixel: impl Fn(u32, u32) -> [u8; 3]) -> Vec<u8> {
+    let place = |i: u32| (i % u32::from(size.0), i / u32::from(size.0));
+    let all = (0..u32::from(size.0) * u32::from(size.1)).map(place);
+    let pixels: Vec<u8> = all.flat_map(|(x, y)| pixel(x, y)).collect();
+    let mut data = Vec::new();
+    let mut encoder = Encoder::new(&mut data, quality);
+    encoder.set_sampling_factor(sampling);
+    encoder.encode(&pixels, size.0, size.1, ColorType::Rgb).expect("an encoded image");
+    data
+}
+
+/// A hash of a place: noise.
+fn noise(x: u32, y: u32) -> [u8; 3] {
+    let mut random = Random(u64::from(x) << 32 | u64::from(y));
+    let [a, b, c, ..] = random.next().to_le_bytes();
+    [a, b, c]
+}
+
+#[test]
+fn poison() {
+    use SamplingFactor as S;
+    with_device(|ctx| {
+        let thumbnail = |i: u32| encoded((40 + i as u16, 30), 80, S::F_2_2, move |x, y| noise(x / 4 + i, y / 4));
+        let mut files: Vec<(String, Vec<u8>)> = (0..20).map(|i| (format!("thumbnail {i}"), thumbnail(i))).collect();
+        let mut add = |name: &str, data: Vec<u8>| files.push((name.to_owned(), data));
+        add("noise at quality 100", encoded((700, 500), 100, S::F_1_1, noise));
+        add("noise at quality 100, 4:2:0", encoded((700, 500), 100, S::F_2_2, noise));
+        add("4:1:0", encoded((640, 480), 85, S::F_4_2, |x, y| noise(x / 8, y / 8)));
+        add("4:1:1", encoded((640, 480), 85, S::F_4_1, |x, y| noise(x / 8, y / 8)));
+        add("flat", encoded((3840, 2160), 90, S::F_2_2, |_, _| [90, 120, 200]));
+        add("60000 x 1", encoded((60_000, 1), 85, S::F_2_2, |x, _| noise(x / 16, 0)));
+        add("1 x 60000", encoded((1, 60_000), 85, S::F_1_1, |_, y| noise(0, y / 16)));
+        compare(ctx, &files, &DecodeOptions::default());
     });
 }

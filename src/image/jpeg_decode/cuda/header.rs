@@ -2,12 +2,14 @@
 
 use std::ops::Range;
 
+use crate::image::jpeg_decode::coefficients::Progress;
 use crate::image::jpeg_decode::decoder::{Opened, open};
 use crate::image::jpeg_decode::error::DecodeError;
 use crate::image::jpeg_decode::frame::{ColorModel, Frame};
-use crate::image::jpeg_decode::huffman::TableSpec;
+use crate::image::jpeg_decode::huffman::{Table, TableSpec};
 use crate::image::jpeg_decode::markers::{Reached, Reader, Scan};
-use crate::image::jpeg_decode::scan::{Layout, sequential_tables};
+use crate::image::jpeg_decode::progressive;
+use crate::image::jpeg_decode::scan::Layout;
 use crate::image::jpeg_decode::{Corrupt, DecodeOptions, Formats, RgbImage};
 
 /// The marker that ends an image.
@@ -17,7 +19,7 @@ const END_OF_IMAGE: u8 = 0xd9;
 pub(super) enum Route {
     /// By the kernels, unless they find it irregular.
     Device(Box<Job>),
-    /// By the host twin: progressive files, and what breaks the format in its headers.
+    /// By the host twin: what breaks the format in its headers, and few progressive files.
     Host,
     /// Not at all.
     Failed(DecodeError),
@@ -69,8 +71,10 @@ pub(super) struct ScanJob {
     pub layout: Layout,
     /// MCUs between restarts, 0 for no restarts.
     pub restart_interval: u32,
-    /// DC and AC table for each component of the scan.
-    pub tables: Vec<(TableSpec, TableSpec)>,
+    /// DC and AC table for each component of the scan, as far as it needs them.
+    pub tables: Vec<(Option<TableSpec>, Option<TableSpec>)>,
+    /// The coefficients and bits that a progressive scan codes: `Ss`, `Se`, `Ah`, `Al`.
+    pub band: [u8; 4],
 }
 
 /// Reads the headers of a file.
@@ -91,12 +95,11 @@ pub(super) fn route(bytes: &[u8], options: &DecodeOptions) -> Routed {
 
 /// The work for the device; `None` where the host twin must look, be it only for the right error.
 fn job(opened: Opened<'_>, orientation: u8, options: &DecodeOptions) -> Option<Job> {
-    if opened.frame.progressive {
-        return None;
-    }
     let single = opened.is_single_scan();
     let Opened { mut reader, mut frame, scan, .. } = opened;
-    reader.install_standard_tables();
+    if !frame.progressive {
+        reader.install_standard_tables();
+    }
     let model = reader.color_model(&frame);
     let scans = match single {
         true => {
@@ -121,29 +124,49 @@ fn scan_job(
 ) -> Option<ScanJob> {
     let layout = Layout::new(frame, scan).ok()?;
     reader.latch_quantization(frame, scan).ok()?;
-    reader.warn_unless_sequential(scan);
-    sequential_tables(reader, scan).ok()?;
-    let tables = scan.components.iter().map(|&(_, dc, ac)| {
-        let (dc, ac) = (reader.dc.get(dc)?.clone()?, reader.ac.get(ac)?.clone()?);
-        Some((dc, ac))
-    });
+    let (needs_dc, needs_ac) = match frame.progressive {
+        false => {
+            reader.warn_unless_sequential(scan);
+            (true, true)
+        }
+        true => (scan.spectral_start == 0 && scan.approx_high == 0, scan.spectral_start > 0),
+    };
+    let table = |slots: &[Option<TableSpec>; 4], slot: usize, dc: bool, needed: bool| {
+        if !needed {
+            return Some(None);
+        }
+        let spec = slots.get(slot)?.as_ref();
+        Table::derive(spec, dc).ok()?;
+        Some(spec.cloned())
+    };
+    let tables = scan
+        .components
+        .iter()
+        .map(|&(_, dc, ac)| Some((table(&reader.dc, dc, true, needs_dc)?, table(&reader.ac, ac, false, needs_ac)?)));
     let tables = tables.collect::<Option<_>>()?;
-    Some(ScanJob { raw, end_marker, layout, restart_interval: reader.restart_interval, tables })
+    let band = [scan.spectral_start, scan.spectral_end, scan.approx_high, scan.approx_low];
+    Some(ScanJob { raw, end_marker, layout, restart_interval: reader.restart_interval, tables, band })
 }
 
-/// The scans of a file that has a scan for each component or for some of them together.
+/// The scans of a file that has several: a sequential one for each component or for some of them together, or a
+/// progressive one whose scans are in order and tell everything.
 fn several_scans(reader: &mut Reader<'_>, frame: &mut Frame, first: Scan) -> Option<Vec<ScanJob>> {
     reader.window = reader.data.len();
-    let mut seen = vec![false; frame.components.len()];
+    let mut progress = Progress::new(frame.components.len());
     let mut scans = Vec::new();
     let mut scan = first;
     loop {
-        for &(component, ..) in &scan.components {
+        let mut coded = scan.clone();
+        if frame.progressive {
+            progressive::check(&coded).ok()?;
+        } else {
+            (coded.spectral_start, coded.spectral_end, coded.approx_high, coded.approx_low) = (0, 63, 0, 0);
             // A component that is coded twice replaces what was there.
-            if std::mem::replace(seen.get_mut(component)?, true) {
+            if scan.components.iter().any(|&(component, ..)| progress.bits[component][0] == 0) {
                 return None;
             }
         }
+        progressive::note_progress(reader, &coded, &mut progress);
         let end = end_of_scan(reader.data, reader.pos, reader.restart_interval > 0)?;
         let raw = reader.pos..end + 2;
         scans.push(scan_job(reader, frame, &scan, raw, *reader.data.get(end + 1)?)?);
@@ -153,7 +176,9 @@ fn several_scans(reader: &mut Reader<'_>, frame: &mut Frame, first: Scan) -> Opt
             Reached::EndOfImage => break,
         }
     }
-    seen.iter().all(|seen| *seen).then_some(scans)
+    // Of incomplete files the host twin guesses what is missing.
+    let complete = progress.bits.iter().all(|bits| bits[..10].iter().all(|low| *low == 0));
+    (complete && reader.warning.is_none()).then_some(scans)
 }
 
 /// Where the marker that ends a scan is.

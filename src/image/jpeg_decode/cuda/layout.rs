@@ -8,6 +8,7 @@ use super::header::{Job, ScanJob};
 use crate::device::{MemoryPlan, padded};
 use crate::image::jpeg_decode::frame::{ColorModel, Component};
 use crate::image::jpeg_decode::huffman::TableSpec;
+use crate::image::jpeg_decode::scan::{BlockPlace, Layout, MAX_BLOCKS};
 use crate::image::jpeg_decode::upsample::Filter;
 
 /// Bytes of a subsequence, and of a destuffing tile; threads of the blocks that work on them.
@@ -18,9 +19,13 @@ pub(super) const THREADS: u32 = 256;
 /// 8 x 8 blocks for a thread block.
 pub(super) const IDCT_BLOCKS: u32 = 32;
 /// Bytes behind a scan's data that decoding may look at.
-const LOOK_AHEAD: u64 = 16;
+const LOOK_AHEAD: u64 = 32;
 /// Longest entropy-coded data of a scan: places in it are counted in bits.
 const MAX_RAW: usize = (u32::MAX / 8) as usize - 64;
+
+/// Bits of a scan's flags.
+const RESTARTS: u8 = 1;
+const FINISHED: u8 = 2;
 
 /// Bytes of device structures.
 const TABLE_BYTES: u64 = 2448;
@@ -65,6 +70,8 @@ pub(super) struct Totals {
     pub blocks: u32,
     /// Blocks of the grid that makes pixels.
     pub pixel_blocks: u32,
+    /// Chains of progressive scans.
+    pub chains: u32,
     /// Bytes of destuffed data.
     pub plain: u64,
     /// Bytes of samples.
@@ -78,6 +85,9 @@ pub(super) struct BatchLayout {
     pub scans: Vec<(usize, u32)>,
     scan_bytes: Vec<u8>,
     image_bytes: Vec<u8>,
+    /// Where each chain begins in the members, and the scans that are those members.
+    chain_starts: Vec<u32>,
+    members: Vec<u32>,
     tables: Unique<(bool, [u8; 16], [u8; 256])>,
     quants: Unique<[u16; 64]>,
 }
@@ -87,6 +97,8 @@ pub(super) struct Descriptors {
     pub bytes: Vec<u8>,
     pub scans: (usize, usize),
     pub images: (usize, usize),
+    pub chains: (usize, usize),
+    pub members: (usize, usize),
     pub tables: (usize, usize),
     pub quants: (usize, usize),
 }
@@ -95,7 +107,9 @@ impl BatchLayout {
     pub fn new() -> Self {
         let (tables, quants) = (Unique::new(), Unique::new());
         let (scan_bytes, image_bytes) = (Vec::new(), Vec::new());
-        BatchLayout { totals: Totals::default(), scans: Vec::new(), scan_bytes, image_bytes, tables, quants }
+        let (chain_starts, members) = (vec![0], Vec::new());
+        let (totals, scans) = (Totals::default(), Vec::new());
+        BatchLayout { totals, scans, scan_bytes, image_bytes, chain_starts, members, tables, quants }
     }
 
     /// Adds the image of a row whose file begins at `encoded` of the encoded bytes and whose pixels go to `pixels`. False,
@@ -103,11 +117,14 @@ impl BatchLayout {
     pub fn add(&mut self, row: usize, job: &Job, encoded: u64, pixels: u64) -> bool {
         let (scans, images) = (self.scan_bytes.len(), self.image_bytes.len());
         let (totals, rows) = (self.totals, self.scans.len());
+        let (chains, members) = (self.chain_starts.len(), self.members.len());
         let added = self.try_add(row, job, encoded, pixels).is_some();
         if !added {
             self.scan_bytes.truncate(scans);
             self.image_bytes.truncate(images);
             self.scans.truncate(rows);
+            self.chain_starts.truncate(chains);
+            self.members.truncate(members);
             self.totals = totals;
         }
         added
@@ -115,8 +132,13 @@ impl BatchLayout {
 
     fn try_add(&mut self, row: usize, job: &Job, encoded: u64, pixels: u64) -> Option<()> {
         let planes = self.add_planes(job);
-        for scan in &job.scans {
-            self.add_scan(row, job, scan, encoded, &planes)?;
+        match job.frame.progressive {
+            false => {
+                for scan in &job.scans {
+                    self.add_scan(row, job, scan, encoded, &planes)?;
+                }
+            }
+            true => self.add_progressive(row, job, encoded, &planes)?,
         }
         self.add_image(job, pixels, &planes)
     }
@@ -132,44 +154,132 @@ impl BatchLayout {
     }
 
     fn add_scan(&mut self, row: usize, job: &Job, scan: &ScanJob, encoded: u64, planes: &[u64]) -> Option<()> {
+        self.scan_head(scan, encoded)?;
+        self.scan_components(job, scan, planes)?;
+        let segments = self.count_data(scan)?;
+        let (mcus, units) = ((scan.layout.mcus_x * scan.layout.mcus_y) as u64, scan.layout.places.len() as u64);
+        let total = &mut self.totals;
+        let slots = scan.raw.len() as u64 / SLOT_BYTES + u64::from(segments) + 1;
+        total.slots = total.slots.checked_add(u32::try_from(slots).ok()?)?;
+        self.count_blocks(mcus, units)?;
+        self.scans.push((row, segments));
+        Some(())
+    }
+
+    /// Everything of a scan but its components. A scan without slots, MCUs or blocks of its own stands where the next one
+    /// begins, so that searches pass over it.
+    fn scan_head(&mut self, scan: &ScanJob, encoded: u64) -> Option<()> {
         let raw_len = scan.raw.len();
         if raw_len > MAX_RAW {
             return None;
         }
-        let mcus = u32::try_from(scan.layout.mcus_x * scan.layout.mcus_y).ok()?;
-        let segment_mcus = if scan.restart_interval == 0 { mcus } else { scan.restart_interval.min(mcus) };
-        let segments = mcus.div_ceil(segment_mcus);
+        let units = self.units(scan)?;
+        let (mcus, segment_mcus) = mcus(scan)?;
         let at = self.totals;
         let out = &mut self.scan_bytes;
         out.extend((encoded + scan.raw.start as u64).to_le_bytes());
         out.extend(at.plain.to_le_bytes());
+        let segments = mcus.div_ceil(segment_mcus);
         let words = [raw_len as u32, at.tiles, at.slots, at.starts, segments, segment_mcus, mcus];
         let words = words.into_iter().chain([scan.layout.mcus_x as u32, at.mcus, at.blocks]);
         words.for_each(|word| out.extend(word.to_le_bytes()));
-
-        let units = self.units(scan)?;
-        let period = period(&units);
-        let out = &mut self.scan_bytes;
-        out.extend([units.len() as u8, period, scan.end_marker, u8::from(scan.restart_interval > 0), 0, 0, 0, 0]);
+        let flags = if scan.restart_interval > 0 { RESTARTS } else { 0 };
+        out.extend([units.len() as u8, period(&units), scan.end_marker, flags]);
+        out.extend(scan.band);
         for (place, (dc, ac)) in scan.layout.places.iter().zip(&units) {
             out.extend([place.component as u8, place.dx as u8, place.dy as u8, 0]);
             out.extend(dc.to_le_bytes().into_iter().chain(ac.to_le_bytes()));
         }
-        out.resize(out.len() + 8 * (10 - units.len()), 0);
-        self.scan_components(job, scan, planes)?;
+        out.resize(out.len() + 8 * (MAX_BLOCKS - units.len()), 0);
+        Some(())
+    }
 
-        let raw_len = raw_len as u64;
-        let slots = raw_len / SLOT_BYTES + u64::from(segments) + 1;
-        let blocks = u64::from(mcus) * units.len() as u64;
+    /// Counts a scan's data; gives its segments.
+    fn count_data(&mut self, scan: &ScanJob) -> Option<u32> {
+        let (mcus, segment_mcus) = mcus(scan)?;
+        let segments = mcus.div_ceil(segment_mcus);
+        let raw_len = scan.raw.len() as u64;
         let total = &mut self.totals;
         total.scans += 1;
         total.tiles = total.tiles.checked_add(raw_len.div_ceil(TILE_BYTES) as u32)?;
-        total.slots = total.slots.checked_add(u32::try_from(slots).ok()?)?;
         total.starts = total.starts.checked_add(segments + 1)?;
-        total.mcus = total.mcus.checked_add(mcus)?;
-        total.blocks = total.blocks.checked_add(u32::try_from(blocks).ok()?)?;
         total.plain += (raw_len + LOOK_AHEAD).next_multiple_of(16);
-        self.scans.push((row, segments));
+        Some(segments)
+    }
+
+    fn count_blocks(&mut self, mcus: u64, units: u64) -> Option<()> {
+        let total = &mut self.totals;
+        total.mcus = total.mcus.checked_add(u32::try_from(mcus).ok()?)?;
+        total.blocks = total.blocks.checked_add(u32::try_from(mcus * units).ok()?)?;
+        Some(())
+    }
+
+    /// A progressive image: a finished scan for the coefficients of each component, and the scans that make them, in
+    /// chains whose coefficients differ.
+    fn add_progressive(&mut self, row: usize, job: &Job, encoded: u64, planes: &[u64]) -> Option<()> {
+        let mut firsts = Vec::with_capacity(planes.len());
+        for index in 0..job.frame.components.len() {
+            firsts.push(self.totals.blocks);
+            self.add_finished(row, job, index, planes)?;
+        }
+        let first_scan = self.totals.scans;
+        for scan in &job.scans {
+            self.scan_head(scan, encoded)?;
+            self.progressive_components(job, scan, &firsts);
+            let segments = self.count_data(scan)?;
+            self.scans.push((row, segments));
+        }
+        let dc = |scan: &ScanJob| scan.band[0] == 0;
+        self.add_chain(job, first_scan, dc)?;
+        for index in 0..job.frame.components.len() {
+            self.add_chain(job, first_scan, |scan| !dc(scan) && scan.layout.places[0].component == index)?;
+        }
+        Some(())
+    }
+
+    /// The coefficients of a component, those included that complete the last MCUs: as it were a scan of them alone.
+    fn add_finished(&mut self, row: usize, job: &Job, index: usize, planes: &[u64]) -> Option<()> {
+        let component = &job.frame.components[index];
+        let (blocks_x, blocks_y) = component.padded_blocks();
+        let layout = Layout {
+            places: vec![BlockPlace { slot: 0, component: index, dx: 0, dy: 0 }],
+            steps: vec![(1, 1)],
+            mcus_x: blocks_x,
+            mcus_y: blocks_y,
+            rows_per_imcu: 1,
+        };
+        let (tables, band) = (vec![(None, None)], [0; 4]);
+        let scan = ScanJob { raw: 0..0, end_marker: 0, layout, restart_interval: 0, tables, band };
+        let flags_at = self.scan_bytes.len() + 59;
+        self.scan_head(&scan, 0)?;
+        self.scan_bytes[flags_at] |= FINISHED;
+        self.scan_components(job, &scan, planes)?;
+        self.totals.scans += 1;
+        self.totals.starts = self.totals.starts.checked_add(2)?;
+        self.count_blocks((blocks_x * blocks_y) as u64, 1)?;
+        self.scans.push((row, 0));
+        Some(())
+    }
+
+    /// Where a progressive scan's blocks go in the coefficients.
+    fn progressive_components(&mut self, job: &Job, scan: &ScanJob, firsts: &[u32]) {
+        for (index, component) in job.frame.components.iter().enumerate() {
+            let (step_x, step_y) = steps(scan, index);
+            let out = &mut self.scan_bytes;
+            out.extend(u64::from(firsts[index]).to_le_bytes());
+            let words = [component.padded_blocks().0 as u32, component.blocks_x as u32, component.blocks_y as u32];
+            words.into_iter().for_each(|word| out.extend(word.to_le_bytes()));
+            out.extend([0, 0, step_x, step_y]);
+        }
+        self.scan_bytes.resize(self.scan_bytes.len() + 24 * (4 - job.frame.components.len()), 0);
+    }
+
+    /// A chain of those scans that `belongs` takes, in their order.
+    fn add_chain(&mut self, job: &Job, first: u32, belongs: impl Fn(&ScanJob) -> bool) -> Option<()> {
+        let members = (first..).zip(&job.scans).filter(|(_, scan)| belongs(scan)).map(|(number, _)| number);
+        self.members.extend(members);
+        self.chain_starts.push(u32::try_from(self.members.len()).ok()?);
+        self.totals.chains += 1;
         Some(())
     }
 
@@ -182,16 +292,15 @@ impl BatchLayout {
                 out.extend(symbols);
             })
         };
-        let tables = scan.tables.iter().map(|(dc, ac)| Some((number(true, dc)?, number(false, ac)?)));
+        let mut needed = |dc: bool, spec: &Option<TableSpec>| spec.as_ref().map_or(Some(0), |spec| number(dc, spec));
+        let tables = scan.tables.iter().map(|(dc, ac)| Some((needed(true, dc)?, needed(false, ac)?)));
         let tables = tables.collect::<Option<Vec<_>>>()?;
         scan.layout.places.iter().map(|place| tables.get(place.slot).copied()).collect()
     }
 
     fn scan_components(&mut self, job: &Job, scan: &ScanJob, planes: &[u64]) -> Option<()> {
         for (index, component) in job.frame.components.iter().enumerate() {
-            // Steps are those of the component's slot; a component that is not in the scan has none.
-            let slot = scan.layout.places.iter().find(|place| place.component == index).map(|place| place.slot);
-            let (step_x, step_y) = slot.map_or((0, 0), |slot| scan.layout.steps[slot]);
+            let (step_x, step_y) = steps(scan, index);
             let quant = self.quants.number(component.quant.unwrap_or([0; 64]), |quant, out| {
                 quant.iter().for_each(|value| out.extend(value.to_le_bytes()));
             })?;
@@ -200,7 +309,7 @@ impl BatchLayout {
             let words = [8 * component.blocks_x as u32, component.blocks_x as u32, component.blocks_y as u32];
             words.into_iter().for_each(|word| out.extend(word.to_le_bytes()));
             out.extend(quant.to_le_bytes());
-            out.extend([step_x as u8, step_y as u8]);
+            out.extend([step_x, step_y]);
         }
         self.scan_bytes.resize(self.scan_bytes.len() + 24 * (4 - job.frame.components.len()), 0);
         Some(())
@@ -253,9 +362,11 @@ impl BatchLayout {
             bytes.extend(part);
             at
         };
+        let words = |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
         let (scans, images) = (part(&self.scan_bytes), part(&self.image_bytes));
+        let (chains, members) = (part(&words(&self.chain_starts)), part(&words(&self.members)));
         let (tables, quants) = (part(&self.tables.bytes), part(&self.quants.bytes));
-        Descriptors { bytes, scans, images, tables, quants }
+        Descriptors { bytes, scans, images, chains, members, tables, quants }
     }
 
     /// Huffman tables of the batch.
@@ -284,6 +395,18 @@ impl BatchLayout {
         let samples = n(t.mcus, 8) + n(t.mcus.div_ceil(THREADS), 8) + padded(t.planes);
         always + entropy.max(samples)
     }
+}
+
+/// The MCUs of a scan, and those of each of its segments but the last.
+fn mcus(scan: &ScanJob) -> Option<(u32, u32)> {
+    let mcus = u32::try_from(scan.layout.mcus_x * scan.layout.mcus_y).ok()?;
+    Some((mcus, if scan.restart_interval == 0 { mcus } else { scan.restart_interval.min(mcus) }))
+}
+
+/// Blocks from one MCU to the next: those of the component's slot; a component that is not in the scan has none.
+fn steps(scan: &ScanJob, component: usize) -> (u8, u8) {
+    let slot = scan.layout.places.iter().find(|place| place.component == component).map(|place| place.slot);
+    slot.map_or((0, 0), |slot| (scan.layout.steps[slot].0 as u8, scan.layout.steps[slot].1 as u8))
 }
 
 /// The smallest number that divides the blocks of the MCU such that blocks that far apart use equal tables.

@@ -23,6 +23,13 @@ use crate::image::Images;
 /// one more than the first; what is left after the last is decoded serially.
 const ROUNDS: usize = 3;
 
+/// Threads of a block that decodes progressive scans, `kChainThreads` of the kernels.
+const CHAIN_THREADS: u32 = 32;
+
+/// Progressive files for each thread of the host from which on the device decodes them: their scans are serial there, so
+/// that it takes many at once. Which number is best was not measured yet.
+const PROGRESSIVE_FILES: usize = 8;
+
 kernel! {
     /// Lookup tables from the files' tables.
     fn tables[entries::TABLES](specs: In<'_, u8>, tables: Out<'_, u8>);
@@ -59,6 +66,11 @@ kernel! {
     fn coefficients[entries::COEFFICIENTS](
         scans: In<'_, u8>, n: u32, slots: u32, starts: In<'_, u32>, tables: In<'_, u8>, plain: In<'_, u8>,
         states: In<'_, u8>, blocks_before: In<'_, u32>, status: Out<'_, u32>, coefficients: Out<'_, i16>,
+    );
+    /// Coefficients of progressive images.
+    fn progressive[entries::PROGRESSIVE](
+        scans: In<'_, u8>, chains: In<'_, u32>, n: u32, members: In<'_, u32>, starts: In<'_, u32>, tables: In<'_, u8>,
+        plain: In<'_, u8>, status: Out<'_, u32>, coefficients: Out<'_, i16>,
     );
     /// DC differences before every MCU of a tile.
     fn differences[entries::DIFFERENCES](
@@ -101,7 +113,13 @@ impl<'r> Plan<'r> {
                 false => route(bytes, options),
             })
         };
-        let routes = pool.install(|| rows.par_iter().map(read).collect());
+        let mut routes: Vec<Option<Routed>> = pool.install(|| rows.par_iter().map(read).collect());
+        let is_progressive = |routed: &Routed| matches!(&routed.route, Route::Device(job) if job.frame.progressive);
+        let progressive = routes.iter().flatten().filter(|routed| is_progressive(routed)).count();
+        if progressive < PROGRESSIVE_FILES * pool.current_num_threads() {
+            let few = routes.iter_mut().flatten().filter(|routed| is_progressive(routed));
+            few.for_each(|routed| routed.route = Route::Host);
+        }
         let mut plan = Plan { rows, routes, layout: BatchLayout::new(), offsets: vec![0], encoded: Vec::new() };
         plan.lay_out();
         plan
@@ -262,6 +280,8 @@ struct Batch<'a> {
     layout: &'a BatchLayout,
     scans: DeviceBuffer,
     images: DeviceBuffer,
+    chains: DeviceBuffer,
+    members: DeviceBuffer,
     specs: DeviceBuffer,
     quants: DeviceBuffer,
 }
@@ -271,11 +291,12 @@ fn launch(cuda: &CudaCtx, plan: &Plan<'_>, out: &mut DeviceBufferMut) -> Result<
     if plan.layout.totals.images == 0 {
         return Ok(None);
     }
-    let Descriptors { bytes, scans, images, tables, quants } = plan.layout.descriptors();
+    let Descriptors { bytes, scans, images, chains, members, tables, quants } = plan.layout.descriptors();
     let uploaded = cuda.upload(OP, &bytes)?;
     let part = |(at, len): (usize, usize)| uploaded.slice(at, len);
     let (scans, images, specs, quants) = (part(scans), part(images), part(tables), part(quants));
-    let batch = Batch { cuda, layout: &plan.layout, scans, images, specs, quants };
+    let (chains, members) = (part(chains), part(members));
+    let batch = Batch { cuda, layout: &plan.layout, scans, images, chains, members, specs, quants };
     let mut status = cuda.allocate(OP, 4 * batch.totals().scans as usize)?;
     let coefficients = batch.entropy_decode(&plan.encoded_bytes(), &mut status)?;
     batch.transform(&coefficients, out)?;
@@ -310,26 +331,18 @@ impl Batch<'_> {
         let before = self.blocks_before(&states)?;
         let mut out = self.cuda.allocate_zeroed(OP, 128 * t.blocks as usize)?;
         let (scans, starts, lookup, plain) = (self.scans.input(), starts.input(), lookup.input(), plain.input());
-        let (states, before, status) = (states.input(), before.input(), status.output());
+        let (states, before) = (states.input(), before.input());
         let grid = threads(t.slots, SLOT_THREADS);
+        let by_chain = threads(t.chains, CHAIN_THREADS);
+        let (chains, members) = (self.chains.input(), self.members.input());
         // SAFETY: a slot writes the blocks from its own first on, at most as many as its segment has, all of which lie
-        // within the scan's part of the coefficients; reads lie within the scan's data and what is zeroed behind it.
+        // within the scan's part of the coefficients; reads lie within the scan's data and what is zeroed behind it. The
+        // scans of a chain write the blocks of their components, and stop at the end of their data.
         unsafe {
-            let (cuda, coefficients_out) = (self.cuda, out.output());
-            coefficients(
-                cuda,
-                grid,
-                scans,
-                t.scans,
-                t.slots,
-                starts,
-                lookup,
-                plain,
-                states,
-                before,
-                status,
-                coefficients_out,
-            )?;
+            let (cuda, to, found) = (self.cuda, out.output(), status.output());
+            coefficients(cuda, grid, scans, t.scans, t.slots, starts, lookup, plain, states, before, found, to)?;
+            let (to, found) = (out.output(), status.output());
+            progressive(cuda, by_chain, scans, chains, t.chains, members, starts, lookup, plain, found, to)?;
         }
         Ok(out.freeze())
     }
