@@ -71,7 +71,7 @@ pub enum How {
     Numbers(Channels, Channels),
 }
 
-/// Decoded images on the host, and the rows that failed.
+/// Decoded images where `ctx` runs, and the rows that failed.
 fn decode(
     py: Python<'_>,
     ctx: &ExecCtx,
@@ -109,10 +109,11 @@ pub fn decode_image(
     if on_error == OnError::Skip {
         return Err(PyValueError::new_err("on_error 'skip' is for tensors: images that cannot be decoded are None"));
     }
-    context::open(device)?; // a device that is not there is an error, though decoding runs on the host
+    let (ctx, host) = (context::open(device)?, context::open("host")?);
     let options = DecodeOptions { exif_orientation, max_pixels, ..DecodeOptions::default() };
-    let (images, errors) = decode(py, &context::open("host")?, input::column(array)?, &options)?;
+    let (images, errors) = decode(py, &ctx, input::column(array)?, &options)?;
     refuse(py, &errors, on_error)?;
+    let images = py.detach(|| images.to(&host)).map_err(raise)?;
     Ok(Images::new(images, errors))
 }
 
@@ -155,7 +156,7 @@ pub fn image_to_tensor(
     let what = Preprocess { resize, normalize, dtype, layout };
     let ctx = context::open(device)?;
     let options = DecodeOptions { exif_orientation, max_pixels, ..DecodeOptions::default() };
-    let (images, errors) = decode(py, &context::open("host")?, input::column(array)?, &options)?;
+    let (images, errors) = decode(py, &ctx, input::column(array)?, &options)?;
     refuse(py, &errors, on_error)?;
     py.detach(|| tensor(&ctx, &images, &what, errors, on_error)).map_err(raise)
 }

@@ -124,7 +124,8 @@ def decode_image(
 
     array: a pyarrow binary, large_binary or binary_view array (chunked too), anything with `__arrow_c_array__`, or bytes
         objects; None and nulls give None. The encoded bytes are not copied.
-    device: "auto", "host" or "cuda:N". Decoding runs on the host; the name is checked.
+    device: where to decode: "auto" (the first GPU, or the host), "host" or "cuda:N". A device decodes sequential JPEGs,
+        the host the rest; the result comes back to the host, and is the same.
     on_error: "fail" raises ImageError for the first image that cannot be decoded; "null" gives None and lists it in
         `errors`.
     exif_orientation: turn images upright, as `PIL.ImageOps.exif_transpose`.
@@ -161,8 +162,8 @@ def image_to_tensor(
     on_error: "fail" raises ImageError for the first image that cannot be decoded; "null" gives zeros, with False in
         `valid`; "skip" leaves the row out, and `rows` tells which are there. Nulls of the input stay, as zeros. The words
         are those of the command `warpline run`.
-    device: where to resize and normalise: "auto" (the first GPU, or the host), "host" or "cuda:N". Decoding runs on the
-        host, and the result comes back to it.
+    device: where to decode, resize and normalise: "auto" (the first GPU, or the host), "host" or "cuda:N". The result
+        comes back to the host, and is the same.
 
     Raises ImageError as above, ValueError for arguments that do not fit, TypeError for an array of another kind,
     RuntimeError where a device is missing, MemoryError where its memory does not suffice.
