@@ -422,3 +422,30 @@ fn wrong_use_of_barriers_in_shared_memory() {
         }
     }
 }
+
+/// Whether addresses lie in constant or in global memory: those of a constant, of its last byte, of the byte behind it
+/// and of a variable, and one of shared memory.
+#[test]
+fn spaces_of_addresses() {
+    let mut text = String::from(
+        ".version 8.0\n.target sm_75\n.address_size 64\n.const .align 4 .b8 other[4];\n.const .align 4 .b8 table[16];\n\
+         .global .align 4 .b8 word[4];\n.visible .entry k(.param .u64 out)\n{\n.reg .pred %p<2>;\n.reg .b32 %r<2>;\n\
+         .reg .b64 %o, %a<5>;\n.shared .align 4 .b8 s[4];\nld.param.u64 %o, [out];\n\
+         mov.u64 %a0, table;\ncvta.const.u64 %a0, %a0;\nadd.u64 %a1, %a0, 15;\nadd.u64 %a2, %a0, 16;\n\
+         mov.u64 %a3, word;\ncvta.global.u64 %a3, %a3;\nmov.u64 %a4, s;\ncvta.shared.u64 %a4, %a4;\n",
+    );
+    for k in 0..5 {
+        text += &format!(
+            "isspacep.const %p0, %a{k};\nisspacep.global %p1, %a{k};\nselp.u32 %r0, 1, 0, %p0;\nselp.u32 %r1, 1, 0, %p1;\n\
+             st.global.v2.u32 [%o+{}], {{%r0, %r1}};\n",
+            8 * k
+        );
+    }
+    text += "ret;\n}\n";
+    emulated("spaces_of_addresses", || {
+        let gpu = Gpu::new(&text);
+        let mut out = gpu.stream.alloc_zeros::<u32>(10).unwrap();
+        launch!(gpu.stream, &gpu.kernel("k"), config(1), &mut out).unwrap();
+        assert_eq!(gpu.stream.clone_dtoh(&out).unwrap(), [1, 0, 1, 0, 0, 1, 0, 1, 0, 0]);
+    });
+}

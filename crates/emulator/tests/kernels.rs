@@ -11,5 +11,6 @@ mod kernels {
     mod cub;
     mod elem;
     mod entry_points;
+    mod fast_math;
     mod nvcc;
 }

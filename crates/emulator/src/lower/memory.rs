@@ -5,8 +5,8 @@ use super::float::{add_half, pair};
 use super::{Lower, Problem};
 use crate::exec::code::*;
 use crate::exec::memory::{atomic, load, load_param, memory_fence, store};
-use crate::exec::ops::{nop, un};
-use crate::ptx::{AddrBase, Operand, RegType, Type};
+use crate::exec::ops::{bin, nop, un};
+use crate::ptx::{AddrBase, Operand, RegType, Space, Type};
 use RegType::{W16, W32, W64};
 
 /// Modifiers of caches and scopes that change nothing here.
@@ -348,14 +348,32 @@ impl Lower<'_> {
             MemSpace::Local => TAG_LOCAL,
             _ => TAG_PARAM,
         };
-        if c.has("const") {
-            return c.unsupported();
-        }
-        let p = self.dst_pred(c.arg(0)?)?;
+        c.count(2)?;
+        let p = match self.dst_pred(c.arg(0)?)? {
+            NONE => self.slot(RegType::Pred),
+            p => p,
+        };
         let a = self.src(c.arg(1)?, W64)?;
-        let t = self.constant(8, tag);
+        let t = self.constant(8, if c.has("const") { TAG_MASK } else { tag });
         let h = setp(isa, |a: u64, t: u64| a & TAG_MASK == t);
         self.push(&c.inst.op, c.inst.guard, h, |i| i.r = [p, NONE, a, t, NONE, NONE]);
+        if tag != 0 {
+            return Ok(());
+        }
+        // Constants lie in device memory here, so each of their ranges is taken out of what is global.
+        let inside = c.has("const");
+        let (module, symbols) = (self.module, self.symbols);
+        for v in module.vars.iter().filter(|v| v.space == Space::Const) {
+            let at = *symbols.memory.get(&v.name).ok_or("a constant without an address")?;
+            let (offset, at, size) = (self.slot(W64), self.constant(8, at), self.constant(8, v.size));
+            let sub = bin(isa, |a: u64, b: u64| a.wrapping_sub(b));
+            self.push(&c.inst.op, c.inst.guard, sub, |i| i.r[..3].copy_from_slice(&[offset, a, at]));
+            let (h, combine) = match inside {
+                true => (setp(isa, |d: u64, n: u64| d < n), 2),
+                false => (setp(isa, |d: u64, n: u64| d >= n), 1),
+            };
+            self.push(&c.inst.op, c.inst.guard, h, |i| (i.r, i.imm) = ([p, NONE, offset, size, p, NONE], combine));
+        }
         Ok(())
     }
 }

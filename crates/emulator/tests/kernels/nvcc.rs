@@ -32,10 +32,14 @@ fn compile(source: &Path, arch: u32) -> Result<PathBuf, String> {
         let nvcc = nvcc().ok_or("no nvcc in NVCC, PATH or VIRTUAL_ENV")?;
         let stem = source.file_stem().unwrap_or_default().to_string_lossy();
         let out = folder.path().join(format!("{stem}.{arch}.ptx"));
+        // A file may ask for options in its first line.
+        let text = std::fs::read_to_string(source).map_err(|e| e.to_string())?;
+        let options = text.lines().next().and_then(|line| line.strip_prefix("// nvcc: ")).unwrap_or_default();
         let output = Command::new(nvcc)
             .args(["-std=c++17", "-O3", "-lineinfo", "--ptx", "-o"])
             .arg(&out)
             .arg(format!("--gpu-architecture=compute_{arch}"))
+            .args(options.split_whitespace())
             .arg(source)
             .output()
             .map_err(|e| format!("cannot run nvcc: {e}"))?;
