@@ -4,7 +4,9 @@ use warpline::arrow::array::UInt32Array;
 use warpline::arrow::datatypes::{DataType, UInt32Type};
 use warpline::column::DeviceColumn;
 use warpline::device::{Grid, UserArg, UserModule};
-use warpline::pipeline::{Bytes, OnError};
+use warpline::image::jpeg_decode::DecodeOptions;
+use warpline::image::{DType, Layout, Normalize, Preprocess, Resize};
+use warpline::pipeline::{Bytes, Collected, OnError};
 use warpline::{Column, Error, Placement};
 
 use super::*;
@@ -99,6 +101,52 @@ fn the_budget_holds_on_the_device_and_any_settings_give_the_same() {
             assert_eq!(values(&out.batches), (5..20_005).collect::<Vec<_>>());
             assert!(out.report.peak <= budget && out.report.device.unwrap().peak <= budget);
         }
+    });
+}
+
+/// The baseline photographs of the corpora, several times over, and what `image_to_tensor` makes of them. Few progressive
+/// files would be decoded on the host.
+fn photographs(ctx: &ExecCtx) -> Option<(usize, Collected)> {
+    let folder = std::path::PathBuf::from(std::env::var_os("CORPORA")?).join("photos");
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let baseline = |data: &Vec<u8>| !data.windows(4).any(|w| w[..2] == [0xff, 0xc2] && w[2] == 0);
+    let files: Vec<Vec<u8>> = files.iter().map(|path| std::fs::read(path).unwrap()).filter(baseline).collect();
+    let encoded: ArrayRef = Arc::new(BinaryArray::from_iter_values(files.iter().cycle().take(4 * files.len())));
+    let bytes = 4 * files.iter().map(Vec::len).sum::<usize>();
+    let batch = Batch::from_record_batch(&RecordBatch::try_from_iter([("image", encoded)]).unwrap());
+    let source = MemorySource::new(batch.schema().clone(), vec![batch]).unwrap();
+    let what = Preprocess {
+        resize: Resize::shorter(256).crop(224),
+        normalize: Normalize::IMAGENET,
+        dtype: DType::F16,
+        layout: Layout::Nchw,
+    };
+    let pipeline = Pipeline::from_source(source).on(ctx).budget(Bytes(8 << 30)).batch_bytes(Bytes(64 << 20));
+    let pipeline = pipeline.image_to_tensor("image", DecodeOptions::default(), what).unwrap();
+    Some((bytes, pipeline.collect().unwrap()))
+}
+
+#[test]
+fn pixels_never_come_to_the_host() {
+    with_device(|ctx| {
+        let Some((encoded, found)) = photographs(ctx) else {
+            eprintln!("skipped: CORPORA is not set");
+            return;
+        };
+        let (_, expected) = photographs(&ExecCtx::host(0).unwrap()).unwrap();
+        let names: Vec<&str> = found.report.stages.iter().map(|stage| stage.name.as_str()).collect();
+        assert_eq!(names, ["memory", "image_to_tensor", "collect"]);
+        let tensors = |out: &Collected| -> Vec<_> {
+            out.batches.iter().map(|batch| batch.columns()[0].to_array().unwrap()).collect()
+        };
+        let (found_tensors, expected_tensors) = (tensors(&found), tensors(&expected));
+        let rows: usize = found_tensors.iter().map(|array| array.len()).sum();
+        assert_eq!(found_tensors, expected_tensors);
+        let copies = found.report.device.unwrap().copies;
+        assert!(copies.host_to_device as f64 <= 1.02 * encoded as f64, "{copies:?} for {encoded} encoded bytes");
+        // The tensors, and a status word for each scan.
+        assert_eq!(copies.device_to_host as usize, rows * (3 * 224 * 224 * 2 + 4));
     });
 }
 

@@ -4,10 +4,16 @@
 //! Pillow, in the main package's tests.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 use turbojpeg::{Colorspace, Compressor, Decompressor, Image, PixelFormat, Subsamp};
-use warpline::image::jpeg_decode::{Corrupt, DecodeOptions, decode};
+use warpline::arrow::array::{ArrayRef, BinaryArray};
+use warpline::image::Images;
+use warpline::image::jpeg_decode::{Corrupt, DecodeOptions, decode, jpeg_decode};
+use warpline::{Column, ExecCtx};
 
 const STRICT: DecodeOptions =
     DecodeOptions { corrupt: Corrupt::Strict, exif_orientation: false, max_pixels: 178_956_970 };
@@ -138,5 +144,30 @@ proptest! {
         let ours = decode(&data, &STRICT).expect("a sound file");
         prop_assert_eq!((ours.width as usize, ours.height as usize), (width, height));
         prop_assert!(ours.data == pixels, "pixels differ");
+    }
+}
+
+/// The same grid in one batch on device 0, the emulator's included.
+#[test]
+fn grid_on_the_device_like_turbojpeg() {
+    if warpline::device::device_count() == 0 {
+        let required = std::env::var_os("REQUIRE_DEVICE").is_some_and(|value| value != "0");
+        assert!(!required, "a device is required, and the driver offers none");
+        eprintln!("skipped: no CUDA device; `cargo xtask test --workspace` runs this on the emulator");
+        return;
+    }
+    let (ctx, host) = (ExecCtx::cuda(0).expect("device 0"), ExecCtx::host(1).expect("a host context"));
+    let mut runner = TestRunner::deterministic();
+    let mut next = || case().new_tree(&mut runner).expect("a case").current();
+    let cases: Vec<(Case, Vec<u8>)> =
+        (0..1_000).map(|_| next()).map(|c| (c.clone(), encode(&c).expect("encoded"))).collect();
+    let column: ArrayRef = Arc::new(BinaryArray::from_iter_values(cases.iter().map(|(_, data)| data)));
+    let decoded = jpeg_decode(&ctx, &Column::from_array(column), &STRICT).expect("decoded");
+    assert_eq!(decoded.errors, []);
+    let images = Images::try_new(decoded.images).expect("images").to(&host).expect("a download");
+    for (row, (case, data)) in cases.iter().enumerate() {
+        let (width, height, pixels) = by_turbo(data).expect("a sound file");
+        assert_eq!(images.size(row), Some((width as u32, height as u32)), "{case:?}");
+        assert!(images.pixels(row) == Some(&pixels), "pixels differ: {case:?}");
     }
 }
