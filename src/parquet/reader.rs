@@ -175,7 +175,10 @@ impl ParquetReader {
             let next = guarded(|| group.reader.next().transpose().map_err(ParquetError::from));
             match next {
                 Ok(Some(batch)) => {
-                    group.rows_left = group.rows_left.saturating_sub(batch.num_rows() as u64);
+                    let Some(left) = group.rows_left.checked_sub(batch.num_rows() as u64) else {
+                        return Err(self.corrupt(None, "more rows than the footer says".to_string()));
+                    };
+                    group.rows_left = left;
                     if group.rows_left == 0 {
                         (self.rows, self.group) = (None, self.group + 1);
                     }

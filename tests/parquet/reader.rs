@@ -36,6 +36,14 @@ fn a_missing_column_is_named_with_those_that_exist() {
     assert!(twice.to_string().contains("column 'id': asked for twice"), "{twice}");
 }
 
+/// Found by the fuzz target: the footer tells of no rows in a row group whose pages hold some.
+#[test]
+fn more_rows_than_the_footer_tells_are_an_error() {
+    let problem = drain(&golden("more_rows_than_told.parquet")).unwrap_err();
+    assert!(matches!(problem, Error::Corrupt { .. }), "{problem}");
+    assert!(problem.to_string().contains("more rows than the footer says"), "{problem}");
+}
+
 #[test]
 fn files_of_different_schemas_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
