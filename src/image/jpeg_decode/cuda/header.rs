@@ -15,6 +15,10 @@ use crate::image::jpeg_decode::{Corrupt, DecodeOptions, Formats, RgbImage};
 /// The marker that ends an image.
 const END_OF_IMAGE: u8 = 0xd9;
 
+/// A progressive file of more scans goes to the host twin, which passes over a scan without data at once; a chain of scans
+/// is one thread's work on the device, and each costs it a step for every block.
+const MAX_SCANS: usize = 64;
+
 /// How a row is decoded.
 pub(super) enum Route {
     /// By the kernels, unless they find it irregular.
@@ -156,6 +160,9 @@ fn several_scans(reader: &mut Reader<'_>, frame: &mut Frame, first: Scan) -> Opt
     let mut scans = Vec::new();
     let mut scan = first;
     loop {
+        if scans.len() == MAX_SCANS {
+            return None;
+        }
         let mut coded = scan.clone();
         if frame.progressive {
             progressive::check(&coded).ok()?;
