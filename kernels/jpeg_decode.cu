@@ -13,12 +13,27 @@
 // Determinism: the decode that every thread ends with is the serial one; no result depends on the schedule.
 
 #include "include/jpeg_destuff.cuh"
+#include "include/jpeg_headers.cuh"
 #include "include/jpeg_huffman.cuh"
 #include "include/jpeg_idct.cuh"
 #include "include/jpeg_pixels.cuh"
 #include "include/jpeg_progressive.cuh"
 
 using namespace warpline;
+
+// Headers of files on the device, by the width of the column's offsets.
+#define WARPLINE_JPEG_HEADERS(NAME, OFFSET)                                                                         \
+    extern "C" __global__ void __launch_bounds__(jpeg::kHeaderThreads)                                              \
+        jpeg_decode_headers_##NAME(const OFFSET* offsets, const uint32_t* validity, const uint8_t* data, uint32_t n, \
+                                   uint32_t exif, jpeg::FileHeader* headers, uint8_t* slots) {                      \
+        const uint32_t row = blockIdx.x * jpeg::kHeaderThreads + threadIdx.x;                                       \
+        if (row < n) {                                                                                              \
+            jpeg::read_header(offsets, validity, data, row, exif != 0, headers, slots);                             \
+        }                                                                                                           \
+    }
+
+WARPLINE_JPEG_HEADERS(i32, int32_t)
+WARPLINE_JPEG_HEADERS(i64, int64_t)
 
 // Lookup tables from the files' tables, one block each.
 extern "C" __global__ void __launch_bounds__(128)
@@ -30,7 +45,7 @@ extern "C" __global__ void __launch_bounds__(128)
 extern "C" __global__ void __launch_bounds__(jpeg::kTileThreads)
     jpeg_decode_count(const jpeg::Scan* scans, uint32_t n, const uint8_t* encoded, jpeg::TileCount* counts) {
     const uint32_t number =
-        jpeg::owner(scans, n, blockIdx.x, [](const jpeg::Scan& scan) { return scan.first_tile; });
+        owner(scans, n, blockIdx.x, [](const jpeg::Scan& scan) { return scan.first_tile; });
     const jpeg::Scan& scan = scans[number];
     jpeg::count_tile(scan, encoded, blockIdx.x - scan.first_tile, &counts[blockIdx.x]);
 }
@@ -49,7 +64,7 @@ extern "C" __global__ void __launch_bounds__(jpeg::kTileThreads)
     jpeg_decode_destuff(const jpeg::Scan* scans, uint32_t n, const uint8_t* encoded, const jpeg::TileCount* counts,
                         const jpeg::TileBase* bases, uint8_t* plain, uint32_t* starts, uint32_t* status) {
     const uint32_t number =
-        jpeg::owner(scans, n, blockIdx.x, [](const jpeg::Scan& scan) { return scan.first_tile; });
+        owner(scans, n, blockIdx.x, [](const jpeg::Scan& scan) { return scan.first_tile; });
     const jpeg::Scan& scan = scans[number];
     jpeg::write_tile(scan, encoded, blockIdx.x - scan.first_tile, counts[blockIdx.x], bases[blockIdx.x], plain,
                      starts + scan.first_segment, &status[number]);
@@ -155,7 +170,7 @@ extern "C" __global__ void __launch_bounds__(jpeg::kMcuThreads)
     const uint32_t mcu = blockIdx.x * jpeg::kMcuThreads + threadIdx.x;
     uint64_t own = 0;
     if (mcu < mcus) {
-        const uint32_t number = jpeg::owner(scans, n, mcu, [](const jpeg::Scan& scan) { return scan.first_mcu; });
+        const uint32_t number = owner(scans, n, mcu, [](const jpeg::Scan& scan) { return scan.first_mcu; });
         own = jpeg::mcu_difference(scans[number], mcu - scans[number].first_mcu, coefficients);
     }
     uint64_t total;
@@ -196,6 +211,6 @@ extern "C" __global__ void __launch_bounds__(jpeg::kIdctBlocks * 8)
 extern "C" __global__ void __launch_bounds__(jpeg::kPixelThreads)
     jpeg_decode_pixels(const jpeg::Image* images, uint32_t n, const uint8_t* planes, uint8_t* pixels) {
     const uint32_t number =
-        jpeg::owner(images, n, blockIdx.x, [](const jpeg::Image& image) { return image.first_block; });
+        owner(images, n, blockIdx.x, [](const jpeg::Image& image) { return image.first_block; });
     jpeg::make_pixels(images[number], planes, pixels);
 }

@@ -7,6 +7,8 @@
 
 #include <cstdint>
 
+#include "grid.cuh"
+
 namespace warpline {
 namespace jpeg {
 
@@ -132,22 +134,6 @@ struct Table {
     uint8_t symbols[256];
 };
 static_assert(sizeof(Table) == 2448, "the host allocates them");
-
-// The last element whose `first` is not past `at`; elements without work share it with their successors.
-template <typename T, typename First>
-__device__ __forceinline__ uint32_t owner(const T* items, uint32_t n, uint32_t at, First first) {
-    uint32_t low = 0;
-    uint32_t high = n;
-    while (high - low > 1) {
-        const uint32_t middle = low + (high - low) / 2;
-        if (first(items[middle]) <= at) {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
-    return low;
-}
 
 }  // namespace jpeg
 }  // namespace warpline

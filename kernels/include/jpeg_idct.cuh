@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "jpeg.cuh"
+#include "scan.cuh"
 
 namespace warpline {
 namespace jpeg {
@@ -23,39 +24,13 @@ __device__ __forceinline__ uint64_t add_lanes(uint64_t a, uint64_t b) {
     return ((a & ~kTop) + (b & ~kTop)) ^ ((a ^ b) & kTop);
 }
 
-__device__ __forceinline__ uint64_t warp_inclusive_lanes(uint64_t value) {
-#pragma unroll
-    for (uint32_t step = 1; step < 32; step *= 2) {
-        const uint64_t lower = __shfl_up_sync(kFullWarp, value, step);
-        if (lane_id() >= step) {
-            value = add_lanes(value, lower);
-        }
-    }
-    return value;
-}
+struct AddLanes {
+    __device__ __forceinline__ uint64_t operator()(uint64_t a, uint64_t b) const { return add_lanes(a, b); }
+};
 
 // Sum over all threads below this one, and over the block.
 __device__ __forceinline__ uint64_t block_exclusive_lanes(uint64_t value, uint64_t* block_total) {
-    __shared__ uint64_t warp_sums[kMcuThreads / 32];
-    const uint64_t inclusive = warp_inclusive_lanes(value);
-    const uint32_t warp = threadIdx.x / 32;
-    if (lane_id() == 31) {
-        warp_sums[warp] = inclusive;
-    }
-    const uint64_t lower = __shfl_up_sync(kFullWarp, inclusive, 1);
-    __syncthreads();
-    uint64_t below = lane_id() == 0 ? 0 : lower;
-    uint64_t total = 0;
-#pragma unroll
-    for (uint32_t i = 0; i < kMcuThreads / 32; ++i) {
-        if (i < warp) {
-            below = add_lanes(below, warp_sums[i]);
-        }
-        total = add_lanes(total, warp_sums[i]);
-    }
-    __syncthreads();
-    *block_total = total;
-    return below;
+    return block_exclusive_sum<uint64_t, kMcuThreads, AddLanes>(value, block_total);
 }
 
 // The DC differences of an MCU, summed by component.

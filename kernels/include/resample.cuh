@@ -7,6 +7,8 @@
 
 #include <cstdint>
 
+#include "grid.cuh"
+
 namespace warpline {
 
 constexpr int kPrecisionBits = 32 - 8 - 2;
@@ -70,17 +72,7 @@ __device__ __forceinline__ uint32_t to_byte(int32_t sum) {
 // The image that a block works on: the last one whose first block is not past it. Images without blocks share their
 // first block with the next one and are passed over.
 __device__ __forceinline__ uint32_t image_of_block(const ImagePass* images, uint32_t n, uint32_t block) {
-    uint32_t low = 0;
-    uint32_t high = n;
-    while (high - low > 1) {
-        const uint32_t middle = low + (high - low) / 2;
-        if (images[middle].first_block <= block) {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
-    return low;
+    return owner(images, n, block, [](const ImagePass& image) { return image.first_block; });
 }
 
 // Adds `weight` times each of the 12 bytes at a word boundary to the sums.

@@ -9,43 +9,52 @@
 
 namespace warpline {
 
+// The sum that is meant where nothing else is said. Any other must be associative and have zero as its neutral element.
+struct Plus {
+    template <typename T>
+    __device__ __forceinline__ T operator()(T a, T b) const {
+        return a + b;
+    }
+};
+
 // Sum over this lane and all lower ones.
-template <typename T>
+template <typename T, typename Add = Plus>
 __device__ __forceinline__ T warp_inclusive_sum(T value) {
 #pragma unroll
     for (uint32_t step = 1; step < 32; step *= 2) {
         const T lower = __shfl_up_sync(kFullWarp, value, step);
         if (lane_id() >= step) {
-            value += lower;
+            value = Add{}(value, lower);
         }
     }
     return value;
 }
 
 // Sum over all threads below this one, and over the block. All threads of the block must call it.
-template <typename T, int kThreads>
+template <typename T, int kThreads, typename Add = Plus>
 __device__ __forceinline__ T block_exclusive_sum(T value, T* block_total) {
     constexpr int kWarps = kThreads / 32;
     static_assert(kWarps <= 32, "one warp sums the warps");
     __shared__ T warp_sums[kWarps];
-    const T inclusive = warp_inclusive_sum(value);
+    const T inclusive = warp_inclusive_sum<T, Add>(value);
+    const T lower = __shfl_up_sync(kFullWarp, inclusive, 1);
     const uint32_t warp = threadIdx.x / 32;
     if (lane_id() == 31) {
         warp_sums[warp] = inclusive;
     }
     __syncthreads();
-    T below = 0;
+    T below = lane_id() == 0 ? 0 : lower;
     T total = 0;
 #pragma unroll
     for (uint32_t i = 0; i < kWarps; ++i) {
         if (i < warp) {
-            below += warp_sums[i];
+            below = Add{}(below, warp_sums[i]);
         }
-        total += warp_sums[i];
+        total = Add{}(total, warp_sums[i]);
     }
     __syncthreads();  // the next call may overwrite the sums
     *block_total = total;
-    return below + inclusive - value;
+    return below;
 }
 
 // Scratch of one scan, zeroed before the launch: a ticket, then a state for each tile.

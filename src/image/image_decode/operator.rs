@@ -14,13 +14,12 @@ const OP: &str = "image_decode";
 /// `images` is `Binary`, `LargeBinary` or `BinaryView`. A null row is null in the result and no error; an image that
 /// cannot be decoded is null and listed in [`Decoded::errors`], and its neighbours are unaffected.
 ///
-/// On a CUDA context the column is still on the host, and the images come to be on the device: JPEG as
+/// On a CUDA context the column is on the host or on that device, and the images come to be on the device: JPEG as
 /// [`jpeg_decode`](crate::image::jpeg_decode::jpeg_decode) does it; PNG and WebP are decoded on the host, and their pixels
 /// copied.
 ///
 /// # Errors
-/// `InvalidInput` for another type, `WrongDevice` when the column is not on the host, `OutOfMemory` when the device budget
-/// has less than [`image_decode_plan`] says.
+/// Those of [`jpeg_decode`](crate::image::jpeg_decode::jpeg_decode); the device memory is what [`image_decode_plan`] says.
 ///
 /// # Synchronization
 /// On a CUDA context it waits once, to learn which files the device could not decode.

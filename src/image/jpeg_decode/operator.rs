@@ -38,17 +38,21 @@ pub struct Decoded {
 /// `images` is `Binary`, `LargeBinary` or `BinaryView`. A null row is null in the result and no error; an image that
 /// cannot be decoded is null and listed in [`Decoded::errors`], and its neighbours are unaffected.
 ///
-/// On a CUDA context the column is still on the host, where headers are read; the entropy-coded data and about 500 bytes
-/// of descriptors for an image are copied to the device, and the images stay there. Files are decoded
-/// there in a fixed number of launches; those that break the format, and progressive ones unless there are eight and more
-/// for each thread of the host, are decoded by the host twin and their pixels copied. Either way the result is the same, bit for bit.
+/// On a CUDA context the column is on the host or on that device, and the images come to be on the device. From the host
+/// the entropy-coded data and about 500 bytes of descriptors for an image are copied. Of a `Binary` or `LargeBinary` column
+/// on the device, headers of at most 2 KB come to the host, and whole files where those do not tell enough: progressive
+/// ones, several scans, Photoshop's resources. Files are decoded in a fixed number of launches; those that break the
+/// format, and progressive ones unless there are eight and more for each thread of the host, are decoded by the host twin
+/// and their pixels copied. Either way the result is the same, bit for bit.
 ///
 /// # Errors
-/// `InvalidInput` for another type, `WrongDevice` when the column is not on the host, `OutOfMemory` when the device budget
-/// has less than [`jpeg_decode_plan`] says.
+/// `InvalidInput` for another type, `WrongDevice` when the column is on a device and the context is not there,
+/// `Unsupported` for a `BinaryView` on a device, `OutOfMemory` when the device budget has less than [`jpeg_decode_plan`]
+/// says.
 ///
 /// # Synchronization
-/// On a CUDA context it waits once, to learn which files the device could not decode.
+/// On a CUDA context it waits once, to learn which files the device could not decode; for a column there also for its
+/// headers.
 ///
 /// # Example
 /// ```
@@ -89,6 +93,10 @@ pub(crate) fn decode_column(
     images: &Column,
     options: &DecodeOptions,
 ) -> Result<(Images, Vec<RowError>)> {
+    if let (Some(cuda), Some(column)) = (ctx.as_cuda(), images.as_device()) {
+        ctx.expect(op, images.placement())?;
+        return cuda::decode_resident(cuda, ctx.pool(), column, formats, options);
+    }
     let array = host_array(op, images)?;
     let rows = encoded_rows(op, &array)?;
     if let Some(cuda) = ctx.as_cuda() {
@@ -102,8 +110,10 @@ pub(crate) fn decode_column(
 /// The device memory that [`jpeg_decode`] takes on a CUDA context, from the headers: the workspace at most, the output
 /// exactly but for the bitmap, which is only there when a row is null.
 ///
+/// The column is on the host. On the device its headers take 2,072 bytes a row, but no copy of the data is made.
+///
 /// # Errors
-/// As [`jpeg_decode`], without those of device memory.
+/// As [`jpeg_decode`], without those of device memory; `WrongDevice` for a column on a device.
 pub fn jpeg_decode_plan(ctx: &ExecCtx, images: &Column, options: &DecodeOptions) -> Result<MemoryPlan> {
     column_plan(OP, &JPEG, ctx, images, options)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
-use warpline::arrow::array::{ArrayRef, BinaryArray};
+use warpline::arrow::array::{ArrayRef, BinaryArray, BinaryViewArray, LargeBinaryArray};
 use warpline::device::CountLaunches;
 use warpline::image::Images;
 use warpline::image::jpeg_decode::{Corrupt, DecodeOptions, Decoded, jpeg_decode, jpeg_decode_plan};
@@ -35,6 +35,15 @@ fn compare(ctx: &ExecCtx, files: &[(String, Vec<u8>)], options: &DecodeOptions) 
     }
     assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), files.len(), wrong.join("\n"));
     assert_eq!(found.1, expected.1);
+
+    // The same from a column that is only on the device.
+    let resident = column.to(ctx).expect("an upload");
+    let resident = images(&host, jpeg_decode(ctx, &resident, options).expect("decoded"));
+    assert_eq!(resident.1, expected.1);
+    for (row, (name, _)) in files.iter().enumerate() {
+        let same = resident.0.size(row) == expected.0.size(row) && resident.0.pixels(row) == expected.0.pixels(row);
+        assert!(same, "{name}, resident: {}", difference(&expected.0, &resident.0, row));
+    }
 }
 
 fn images(host: &ExecCtx, decoded: Decoded) -> (Images, Vec<String>) {
@@ -78,24 +87,27 @@ fn corpora_in_one_batch() {
     });
 }
 
+/// 600 broken files for each of `SOAK` seeds, one by default, as one batch.
 #[test]
 fn broken_files_leave_their_neighbours_alone() {
+    let seeds = std::env::var("SOAK").ok().map_or(1, |seeds| seeds.parse().expect("SOAK is a number of seeds"));
     with_device(|ctx| {
         let sound: Vec<_> = named(golden().into_iter().filter(|g| g.answer != "error"));
-        let mut random = Random(7);
-        let files: Vec<_> = (0..600)
-            .map(|i| {
+        for seed in 1..=seeds {
+            let mut random = Random(seed);
+            let broken = |i: usize| {
                 let (name, mut data) = sound[random.below(sound.len())].clone();
                 for _ in 0..[0, 1, 1, 3][random.below(4)] {
                     if !data.is_empty() {
                         mutate(&mut data, &mut random);
                     }
                 }
-                (format!("{i}: {name}"), data)
-            })
-            .collect();
-        compare(ctx, &files, &DecodeOptions::default());
-        compare(ctx, &files, &DecodeOptions { corrupt: Corrupt::Strict, ..DecodeOptions::default() });
+                (format!("{seed}, {i}: {name}"), data)
+            };
+            let files: Vec<_> = (0..600).map(broken).collect();
+            compare(ctx, &files, &DecodeOptions::default());
+            compare(ctx, &files, &DecodeOptions { corrupt: Corrupt::Strict, ..DecodeOptions::default() });
+        }
     });
 }
 
@@ -107,11 +119,15 @@ fn nulls_and_no_rows() {
         for rows in [vec![], vec![None], vec![None, Some(file.as_slice()), None, Some(b"text".as_slice())]] {
             let column = column(&rows);
             let expected = images(&host, jpeg_decode(&host, &column, &UPRIGHT).expect("decoded"));
-            let found = images(&host, jpeg_decode(ctx, &column, &UPRIGHT).expect("decoded"));
-            assert_eq!(found.1, expected.1);
-            assert_eq!(found.0.len(), rows.len());
-            for row in 0..rows.len() {
-                assert_eq!(found.0.pixels(row), expected.0.pixels(row));
+            let wide: ArrayRef = Arc::new(LargeBinaryArray::from_iter(rows.iter()));
+            let resident = [column.to(ctx).expect("an upload"), Column::from_array(wide).to(ctx).expect("an upload")];
+            for column in [&column].into_iter().chain(&resident) {
+                let found = images(&host, jpeg_decode(ctx, column, &UPRIGHT).expect("decoded"));
+                assert_eq!(found.1, expected.1);
+                assert_eq!(found.0.len(), rows.len());
+                for row in 0..rows.len() {
+                    assert_eq!(found.0.pixels(row), expected.0.pixels(row));
+                }
             }
         }
     });
@@ -179,6 +195,19 @@ fn only_encoded_bytes_and_descriptors_cross() {
         }
         let rows: Vec<_> = photos.iter().map(|data| Some(data.as_slice())).collect();
         let cuda = ctx.as_cuda().expect("a device");
+        // Files with Photoshop's resources come to the host as a whole.
+        let ordinary = |data: &&Vec<u8>| !data.windows(14).any(|window| window == b"Photoshop 3.0\0");
+        let ordinary: Vec<_> = photos.iter().filter(ordinary).map(|data| Some(data.as_slice())).collect();
+        assert!(ordinary.len() > 10);
+        let resident = column(&ordinary).to(ctx).expect("an upload");
+        let before = cuda.copy_stats();
+        let decoded = jpeg_decode(ctx, &resident, &DecodeOptions::default()).expect("decoded");
+        let after = cuda.copy_stats();
+        assert_eq!(decoded.errors, []);
+        let (up, down) = (after.host_to_device - before.host_to_device, after.device_to_host - before.device_to_host);
+        assert!(up <= 2048 * ordinary.len() as u64, "{up} bytes of descriptors");
+        assert_eq!(down, (4 + 24 + 2048) * ordinary.len() as u64, "headers, and a status word for each scan");
+
         let before = cuda.copy_stats();
         let decoded = jpeg_decode(ctx, &column(&rows), &DecodeOptions::default()).expect("decoded");
         let after = cuda.copy_stats();
@@ -245,5 +274,31 @@ fn poison() {
         add("60000 x 1", encoded((60_000, 1), 85, S::F_2_2, |x, _| noise(x / 16, 0)));
         add("1 x 60000", encoded((1, 60_000), 85, S::F_1_1, |_, y| noise(0, y / 16)));
         compare(ctx, &files, &DecodeOptions::default());
+    });
+}
+
+#[test]
+fn one_image_of_a_hundred_megapixels_among_thumbnails() {
+    with_device(|ctx| {
+        let wave = |x: u32, y: u32| [(x / 40 + y / 50) as u8, (x / 70) as u8, (y / 30) as u8];
+        let thumbnail = |i: u16| (format!("{i}"), encoded((60 + i, 45), 85, SamplingFactor::F_2_2, wave));
+        let mut files: Vec<_> = (0..12).map(thumbnail).collect();
+        files.insert(5, ("large".to_owned(), encoded((10_000, 10_000), 85, SamplingFactor::F_2_2, wave)));
+        compare(ctx, &files, &DecodeOptions::default());
+    });
+}
+
+#[test]
+fn columns_in_other_places_are_refused() {
+    with_device(|ctx| {
+        let options = DecodeOptions::default();
+        let host = ExecCtx::host(1).expect("a host context");
+        let resident = column(&[Some(b"text".as_slice())]).to(ctx).expect("an upload");
+        let error = jpeg_decode(&host, &resident, &options).expect_err("the host cannot read it");
+        assert!(matches!(error, warpline::Error::WrongDevice { .. }), "{error}");
+        let views: ArrayRef = Arc::new(BinaryViewArray::from_iter_values([b"text"]));
+        let views = Column::from_array(views).to(ctx).expect("an upload");
+        let error = jpeg_decode(ctx, &views, &options).expect_err("views on a device");
+        assert!(matches!(error, warpline::Error::Unsupported { .. }), "{error}");
     });
 }

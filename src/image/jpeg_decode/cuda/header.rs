@@ -67,6 +67,9 @@ pub(super) struct Job {
     pub scans: Vec<ScanJob>,
 }
 
+/// A DC and an AC table.
+pub(super) type TablePair = (Option<TableSpec>, Option<TableSpec>);
+
 /// A scan of it.
 pub(super) struct ScanJob {
     /// Where its entropy-coded data may lie in the file, with the marker that ends them.
@@ -76,9 +79,21 @@ pub(super) struct ScanJob {
     /// MCUs between restarts, 0 for no restarts.
     pub restart_interval: u32,
     /// DC and AC table for each component of the scan, as far as it needs them.
-    pub tables: Vec<(Option<TableSpec>, Option<TableSpec>)>,
+    pub tables: Vec<TablePair>,
     /// The coefficients and bits that a progressive scan codes: `Ss`, `Se`, `Ah`, `Al`.
     pub band: [u8; 4],
+}
+
+/// Reads the headers of a file of which only they are there: `scan` is where the data of its one scan begin, `len` the
+/// length of the file. `None` where the whole file is needed to tell.
+pub(super) fn route_header(header: &[u8], scan: usize, len: usize, options: &DecodeOptions) -> Option<Routed> {
+    let opened = open(header, options).ok().filter(Opened::is_single_scan)?;
+    let mut routed = route_opened(opened, options);
+    match &mut routed.route {
+        Route::Device(job) => job.scans.iter_mut().for_each(|job| job.raw = scan..len),
+        _ => return None,
+    }
+    Some(routed)
 }
 
 /// Reads the headers of a file.
@@ -87,6 +102,10 @@ pub(super) fn route(bytes: &[u8], options: &DecodeOptions) -> Routed {
         Ok(opened) => opened,
         Err(error) => return Routed::new(Route::Failed(error), (0, 0)),
     };
+    route_opened(opened, options)
+}
+
+fn route_opened(opened: Opened<'_>, options: &DecodeOptions) -> Routed {
     let (width, height) = (opened.frame.width, opened.frame.height);
     let orientation = opened.orientation(options);
     let size = if orientation >= 5 { (height, width) } else { (width, height) };

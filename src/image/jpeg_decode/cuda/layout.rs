@@ -410,7 +410,7 @@ fn steps(scan: &ScanJob, component: usize) -> (u8, u8) {
 }
 
 /// The smallest number that divides the blocks of the MCU such that blocks that far apart use equal tables.
-fn period(units: &[(u16, u16)]) -> u8 {
+pub(super) fn period(units: &[(u16, u16)]) -> u8 {
     let n = units.len();
     let repeats = |d: &usize| n.is_multiple_of(*d) && (0..n - d).all(|i| units[i] == units[i + d]);
     (1..=n).find(repeats).unwrap_or(n) as u8

@@ -3,6 +3,11 @@
 
 mod header;
 mod layout;
+#[cfg(test)]
+mod model;
+mod resident;
+
+use std::borrow::Cow;
 
 use rayon::ThreadPool;
 use rayon::prelude::*;
@@ -13,6 +18,7 @@ use self::layout::{
 };
 use super::operator::{OP, RowError};
 use super::{DecodeError, DecodeOptions, Formats, RgbImage};
+use crate::column::DeviceColumn;
 use crate::device::kernels::entries::jpeg_decode as entries;
 use crate::device::launch::kernel;
 use crate::device::{CudaCtx, DeviceBuffer, DeviceBufferMut, Grid, In, MemoryPlan, Out};
@@ -87,9 +93,42 @@ kernel! {
     fn pixels[entries::PIXELS](images: In<'_, u8>, n: u32, planes: In<'_, u8>, pixels: Out<'_, u8>);
 }
 
+/// A row that the host decoded.
+type HostDecoded = (usize, std::result::Result<RgbImage, DecodeError>);
+
+/// Where the files are.
+enum Files<'r> {
+    /// On the host; what the kernels need of them is copied.
+    Host(&'r [Option<&'r [u8]>]),
+    /// On the device, with the first byte and the length of each; a file comes to the host only to be decoded there.
+    Device { data: &'r DeviceBuffer, places: Vec<(usize, usize)> },
+}
+
+impl Files<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Files::Host(rows) => rows.len(),
+            Files::Device { places, .. } => places.len(),
+        }
+    }
+
+    /// The bytes of some files. Waits for the stream where they are on the device.
+    fn fetch(&self, cuda: &CudaCtx, rows: &[usize]) -> Result<Vec<Cow<'_, [u8]>>> {
+        match self {
+            Files::Host(files) => Ok(rows.iter().map(|row| Cow::Borrowed(files[*row].unwrap_or_default())).collect()),
+            Files::Device { data, places } => {
+                let parts: Vec<DeviceBuffer> =
+                    rows.iter().map(|row| data.slice(places[*row].0, places[*row].1)).collect();
+                let found = cuda.download_all(OP, &parts.iter().collect::<Vec<_>>())?;
+                Ok(found.iter().map(|bytes| Cow::Owned(bytes.to_vec())).collect())
+            }
+        }
+    }
+}
+
 /// A batch whose headers are read and whose places are known.
 struct Plan<'r> {
-    rows: &'r [Option<&'r [u8]>],
+    files: Files<'r>,
     routes: Vec<Option<Routed>>,
     layout: BatchLayout,
     /// Pixel bytes: one offset more than rows.
@@ -113,14 +152,19 @@ impl<'r> Plan<'r> {
                 false => route(bytes, options),
             })
         };
-        let mut routes: Vec<Option<Routed>> = pool.install(|| rows.par_iter().map(read).collect());
+        let routes = pool.install(|| rows.par_iter().map(read).collect());
+        Self::of(pool, Files::Host(rows), routes)
+    }
+
+    /// Lays out a batch.
+    fn of(pool: &ThreadPool, files: Files<'r>, mut routes: Vec<Option<Routed>>) -> Self {
         let is_progressive = |routed: &Routed| matches!(&routed.route, Route::Device(job) if job.frame.progressive);
         let progressive = routes.iter().flatten().filter(|routed| is_progressive(routed)).count();
         if progressive < PROGRESSIVE_FILES * pool.current_num_threads() {
             let few = routes.iter_mut().flatten().filter(|routed| is_progressive(routed));
             few.for_each(|routed| routed.route = Route::Host);
         }
-        let mut plan = Plan { rows, routes, layout: BatchLayout::new(), offsets: vec![0], encoded: Vec::new() };
+        let mut plan = Plan { files, routes, layout: BatchLayout::new(), offsets: vec![0], encoded: Vec::new() };
         plan.lay_out();
         plan
     }
@@ -130,15 +174,25 @@ impl<'r> Plan<'r> {
         for (row, routed) in self.routes.iter_mut().enumerate() {
             if let Some(Routed { route, pixels: own, .. }) = routed {
                 if let Route::Device(job) = route {
-                    let first = job.scans.iter().map(|scan| scan.raw.start).min().unwrap_or(0);
-                    let end = job.scans.iter().map(|scan| scan.raw.end).max().unwrap_or(0);
-                    job.scans.iter_mut().for_each(|scan| scan.raw = scan.raw.start - first..scan.raw.end - first);
-                    match self.layout.add(row, job, encoded, pixels) {
-                        true => {
-                            encoded += (end - first) as u64;
-                            self.encoded.push((row, first..end));
+                    let added = match &self.files {
+                        Files::Device { places, .. } => self.layout.add(row, job, places[row].0 as u64, pixels),
+                        Files::Host(_) => {
+                            let first = job.scans.iter().map(|scan| scan.raw.start).min().unwrap_or(0);
+                            let end = job.scans.iter().map(|scan| scan.raw.end).max().unwrap_or(0);
+                            let shift = |scan: &mut header::ScanJob| {
+                                scan.raw = scan.raw.start - first..scan.raw.end - first;
+                            };
+                            job.scans.iter_mut().for_each(shift);
+                            let added = self.layout.add(row, job, encoded, pixels);
+                            if added {
+                                encoded += (end - first) as u64;
+                                self.encoded.push((row, first..end));
+                            }
+                            added
                         }
-                        false => *route = Route::Host,
+                    };
+                    if !added {
+                        *route = Route::Host;
                     }
                 }
                 pixels += 3 * *own;
@@ -148,7 +202,7 @@ impl<'r> Plan<'r> {
     }
 
     /// The images of other formats.
-    fn take_decoded(&mut self) -> Vec<(usize, std::result::Result<RgbImage, DecodeError>)> {
+    fn take_decoded(&mut self) -> Vec<HostDecoded> {
         let take = |(row, routed): (usize, &mut Option<Routed>)| {
             let route = &mut routed.as_mut()?.route;
             match std::mem::replace(route, Route::Host) {
@@ -166,15 +220,20 @@ impl<'r> Plan<'r> {
         self.offsets.last().map_or(0, |end| *end as usize)
     }
 
-    /// The entropy-coded data of all files.
-    fn encoded_bytes(&self) -> Vec<u8> {
-        let parts = self.encoded.iter().filter_map(|(row, range)| self.rows[*row]?.get(range.clone()));
-        parts.collect::<Vec<_>>().concat()
+    /// The entropy-coded data of all files, on the device.
+    fn encoded(&self, cuda: &CudaCtx) -> Result<DeviceBuffer> {
+        match &self.files {
+            Files::Device { data, .. } => Ok((*data).clone()),
+            Files::Host(rows) => {
+                let parts = self.encoded.iter().filter_map(|(row, range)| rows[*row]?.get(range.clone()));
+                cuda.upload(OP, &parts.collect::<Vec<_>>().concat())
+            }
+        }
     }
 
     fn memory(&self) -> MemoryPlan {
         let encoded = self.encoded.iter().map(|(_, range)| range.len() as u64).sum();
-        layout::plan(self.layout.workspace(encoded), self.rows.len() as u64, self.pixel_bytes() as u64)
+        layout::plan(self.layout.workspace(encoded), self.files.len() as u64, self.pixel_bytes() as u64)
     }
 }
 
@@ -196,22 +255,43 @@ pub(super) fn decode_rows(
     formats: &Formats,
     options: &DecodeOptions,
 ) -> Result<(Images, Vec<RowError>)> {
-    let mut plan = Plan::new(pool, rows, formats, options, false);
+    decode_plan(cuda, pool, Plan::new(pool, rows, formats, options, false), formats, options)
+}
+
+/// Decodes files that lie on the device.
+pub(super) fn decode_resident(
+    cuda: &CudaCtx,
+    pool: &ThreadPool,
+    column: &DeviceColumn,
+    formats: &Formats,
+    options: &DecodeOptions,
+) -> Result<(Images, Vec<RowError>)> {
+    decode_plan(cuda, pool, resident::plan(cuda, pool, column, formats, options)?, formats, options)
+}
+
+fn decode_plan(
+    cuda: &CudaCtx,
+    pool: &ThreadPool,
+    mut plan: Plan<'_>,
+    formats: &Formats,
+    options: &DecodeOptions,
+) -> Result<(Images, Vec<RowError>)> {
     let mut out = cuda.allocate(OP, plan.pixel_bytes())?;
     let status = launch(cuda, &plan, &mut out)?;
 
     // While the device works.
-    let on_host = |row: usize| rows[row].map(|bytes| (row, (formats.decode)(bytes, options)));
-    let decode_on_host = |rows: Vec<usize>| -> Vec<(usize, std::result::Result<RgbImage, DecodeError>)> {
-        pool.install(|| rows.into_par_iter().with_max_len(1).filter_map(on_host).collect())
+    let decode_on_host = |files: &Files<'_>, rows: Vec<usize>| -> Result<Vec<HostDecoded>> {
+        let bytes = files.fetch(cuda, &rows)?;
+        let one = |(row, bytes): (usize, Cow<'_, [u8]>)| (row, (formats.decode)(&bytes, options));
+        Ok(pool.install(|| rows.into_par_iter().zip(bytes).with_max_len(1).map(one).collect()))
     };
     let routes = plan.routes.iter().enumerate();
     let unsupported = routes.filter(|(_, r)| matches!(r, Some(Routed { route: Route::Host, .. }))).map(|(row, _)| row);
     let unsupported = unsupported.collect();
     let mut decoded = plan.take_decoded();
-    decoded.extend(decode_on_host(unsupported));
+    decoded.extend(decode_on_host(&plan.files, unsupported)?);
     let irregular = irregular_rows(cuda, &plan, status)?;
-    decoded.extend(decode_on_host(irregular));
+    decoded.extend(decode_on_host(&plan.files, irregular)?);
     finish(cuda, &plan, decoded, out)
 }
 
@@ -219,7 +299,7 @@ pub(super) fn decode_rows(
 fn finish(
     cuda: &CudaCtx,
     plan: &Plan<'_>,
-    decoded: Vec<(usize, std::result::Result<RgbImage, DecodeError>)>,
+    decoded: Vec<HostDecoded>,
     mut out: DeviceBufferMut,
 ) -> Result<(Images, Vec<RowError>)> {
     let valid = |r: &Option<Routed>| r.as_ref().filter(|r| !matches!(r.route, Route::Failed(_))).map(|r| r.size);
@@ -298,7 +378,7 @@ fn launch(cuda: &CudaCtx, plan: &Plan<'_>, out: &mut DeviceBufferMut) -> Result<
     let (chains, members) = (part(chains), part(members));
     let batch = Batch { cuda, layout: &plan.layout, scans, images, chains, members, specs, quants };
     let mut status = cuda.allocate(OP, 4 * batch.totals().scans as usize)?;
-    let coefficients = batch.entropy_decode(&plan.encoded_bytes(), &mut status)?;
+    let coefficients = batch.entropy_decode(plan.encoded(cuda)?, &mut status)?;
     batch.transform(&coefficients, out)?;
     Ok(Some(status.freeze()))
 }
@@ -318,9 +398,8 @@ impl Batch<'_> {
     }
 
     /// Files to coefficients, DC as differences.
-    fn entropy_decode(&self, encoded: &[u8], status: &mut DeviceBufferMut) -> Result<DeviceBuffer> {
+    fn entropy_decode(&self, encoded: DeviceBuffer, status: &mut DeviceBufferMut) -> Result<DeviceBuffer> {
         let t = *self.totals();
-        let encoded = self.cuda.upload(OP, encoded)?;
         let (plain, starts) = self.destuff(&encoded, status)?;
         let mut lookup = self.cuda.allocate(OP, self.layout.table_bytes() as usize)?;
         let grid = Grid::linear(self.layout.tables(), SLOT_THREADS);
