@@ -8,11 +8,12 @@ use std::path::Path;
 use serde_json::json;
 use warpline::arrow::array::{Array, AsArray, BooleanArray};
 use warpline::arrow::datatypes::{ArrowPrimitiveType, Int64Type, UInt32Type};
+use warpline::image::jpeg_decode::{DecodeOptions, decode};
 use warpline::image::{DType, Layout, Normalize, Preprocess, Resize, preprocess};
 use warpline::parquet::{ParquetWriter, WriteOptions};
 use warpline::{Column, ExecCtx, ops};
 
-use crate::image::noise;
+use crate::image::{jpeg_decode, noise};
 use crate::ops::{PERCENTS, indices, mask, numbers, one_column};
 
 /// Images whose tensors are written for comparison.
@@ -25,6 +26,7 @@ pub fn run(folder: &Path) {
     std::fs::create_dir_all(folder).expect("the folder is made");
     tables(folder, rows);
     tensors(folder, images);
+    photographs(folder);
     let about = json!({ "rows": rows, "images": images, "compared": COMPARED.min(images), "percents": PERCENTS });
     std::fs::write(folder.join("about.json"), about.to_string()).expect("about.json");
 }
@@ -74,6 +76,16 @@ fn tensors(folder: &Path, count: usize) {
     let array = tensors.column.to_array().expect("host");
     let values = array.as_fixed_size_list().values();
     npy::<warpline::arrow::datatypes::Float32Type>(&folder.join("tensors.npy"), values, &[compared, 3, 224, 224]);
+}
+
+/// The files of the JPEG bench, and our pixels.
+fn photographs(folder: &Path) {
+    for (name, file) in jpeg_decode::device_files() {
+        let image = decode(&file, &DecodeOptions::default()).expect("a sound file");
+        std::fs::write(folder.join(format!("{name}.jpg")), &file).expect("the file is written");
+        let shape = [image.height as usize, image.width as usize, 3];
+        write_npy(&folder.join(format!("{name}.npy")), "|u1", &shape, &image.data);
+    }
 }
 
 /// Writes an Arrow column without nulls.

@@ -20,6 +20,12 @@ const CASES: [(&str, u16, u16, SamplingFactor, bool); 4] = [
     ("4000x3000-420", 4000, 3000, SamplingFactor::F_2_2, false),
 ];
 
+/// The files that the device benches decode.
+pub fn device_files() -> [(&'static str, Vec<u8>); 2] {
+    let file = |width, height| photograph(width, height, SamplingFactor::F_2_2, false);
+    [("500x375-420", file(500, 375)), ("1920x1080-420", file(1920, 1080))]
+}
+
 pub fn benches(criterion: &mut Criterion) {
     let options = DecodeOptions::default();
     let mut group = criterion.benchmark_group("jpeg_decode");
@@ -32,9 +38,8 @@ pub fn benches(criterion: &mut Criterion) {
             b.iter(|| decode(black_box(&data), &options).expect("a sound file"));
         });
     }
-    let data = photograph(500, 375, SamplingFactor::F_2_2, false);
+    let [(_, data), (_, single)] = device_files();
     let column = Column::from_array(Arc::new(BinaryArray::from_iter_values(vec![&data; 64])));
-    let single = photograph(1920, 1080, SamplingFactor::F_2_2, false);
     let one = Column::from_array(Arc::new(BinaryArray::from_iter_values([&single])));
     let ctx = ExecCtx::host(0).expect("a host context");
     group.throughput(Throughput::Bytes(64 * (data.len() as u64 + 3 * 500 * 375)));

@@ -1,7 +1,7 @@
 //! Benches of `warpline::image`, a module per operator.
 
 mod image_decode;
-mod jpeg_decode;
+pub mod jpeg_decode;
 mod normalize;
 mod preprocess;
 mod resize;

@@ -8,6 +8,7 @@ without a GPU, is a line with "skipped".
 import json
 import statistics
 import sys
+import time
 from pathlib import Path
 
 DATA = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("data")
@@ -74,3 +75,13 @@ def torch_clock(torch):
         return start.elapsed_time(end)
 
     return event, elapsed_ms
+
+
+def wall_clock(torch):
+    """`event` and `elapsed_ms` for `timed`: wall time, for work that the host takes part in."""
+
+    def event():
+        torch.cuda.synchronize()
+        return time.perf_counter()
+
+    return event, lambda start, end: (end - start) * 1e3
