@@ -36,39 +36,43 @@ struct TileBase {
 // What a byte is.
 enum Role { kData, kDropped, kRestart, kEnd };
 
-// The bytes of a thread, with one on either side.
+// The bytes of a thread, with one on either side. They are packed, so that they take five registers.
 struct Window {
     uint32_t first;  // offset in the scan
     uint32_t count;  // bytes of it
-    uint8_t bytes[kThreadBytes + 2];
+    uint32_t words[kThreadBytes / 4 + 1];
+
+    // Byte `i`; 0 is the one before the thread's first.
+    __device__ __forceinline__ uint32_t byte(uint32_t i) const { return words[i / 4] >> (8 * (i % 4)) & 0xff; }
+    __device__ __forceinline__ void put(uint32_t i, uint32_t byte) { words[i / 4] |= byte << (8 * (i % 4)); }
 
     // The byte at `i` of the thread's. A restart is seen at its FF; its second byte is dropped.
     __device__ __forceinline__ Role role(const Scan& scan, uint32_t i) const {
-        const uint8_t before = bytes[i];
-        const uint8_t byte = bytes[i + 1];
-        const uint8_t after = bytes[i + 2];
-        if (byte == 0xff) {
+        const uint32_t before = byte(i);
+        const uint32_t own = byte(i + 1);
+        const uint32_t after = byte(i + 2);
+        if (own == 0xff) {
             const bool last = first + i + 1 >= scan.raw_len;
             if (!last && after == 0) {
                 return kData;
             }
             return !last && (scan.flags & kRestarts) != 0 && (after & 0xf8) == 0xd0 ? kRestart : kEnd;
         }
-        const bool second = before == 0xff && (byte == 0 || (byte & 0xf8) == 0xd0);
+        const bool second = before == 0xff && (own == 0 || (own & 0xf8) == 0xd0);
         return second ? kDropped : kData;
     }
 };
 
 // Reads the thread's part of a tile. The byte before a scan's first is no FF to it.
 __device__ __forceinline__ Window read_window(const Scan& scan, const uint8_t* encoded, uint32_t tile) {
-    Window window;
+    Window window{};
     window.first = tile * kTileBytes + threadIdx.x * kThreadBytes;
     window.count = window.first < scan.raw_len ? min(kThreadBytes, scan.raw_len - window.first) : 0;
     const uint8_t* raw = encoded + scan.raw + window.first;
-    window.bytes[0] = window.first > 0 && window.count > 0 ? raw[-1] : 0;
+    window.put(0, window.first > 0 && window.count > 0 ? raw[-1] : 0);
 #pragma unroll
     for (uint32_t i = 0; i <= kThreadBytes; ++i) {
-        window.bytes[i + 1] = i < window.count || (i == window.count && window.first + i < scan.raw_len) ? raw[i] : 0;
+        window.put(i + 1, i < window.count || (i == window.count && window.first + i < scan.raw_len) ? raw[i] : 0);
     }
     return window;
 }
@@ -191,9 +195,9 @@ __device__ __forceinline__ void write_tile(const Scan& scan, const uint8_t* enco
         }
         const Role role = window.role(scan, i);
         if (role == kData) {
-            out[kept++] = window.bytes[i + 1];
+            out[kept++] = static_cast<uint8_t>(window.byte(i + 1));
         } else if (role == kRestart) {
-            if (window.bytes[i + 2] != (0xd0 | (restarts & 7))) {
+            if (window.byte(i + 2) != (0xd0 | (restarts & 7))) {
                 atomicOr(status, kIrregular);
             }
             starts[++restarts] = kept;
