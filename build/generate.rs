@@ -21,7 +21,7 @@ pub fn rust(modules: &[Module]) -> Result<String, String> {
     out.push_str("#[allow(dead_code, reason = \"tests may be the only users of an entry\")]\n");
     out.push_str("pub(crate) mod entries {\n    use super::{Entry, KernelModule};\n");
     let mut index = 0;
-    for module in modules {
+    for module in modules.iter().filter(|module| !module.entries.is_empty()) {
         let _ = writeln!(out, "\n    /// Entries of `kernels/{}.cu`.\n    pub(crate) mod {0} {{", module.name);
         out.push_str("        use super::{Entry, KernelModule};\n");
         for entry in &module.entries {

@@ -11,6 +11,9 @@ use crate::canonical::canonicalize;
 pub const FLAGS: [&str; 6] =
     ["-std=c++17", "-O3", "-lineinfo", "--fmad=false", "--gpu-architecture=compute_75", "--ptx"];
 
+/// Added for a file without a kernel, whose functions other modules call: nvcc would drop them.
+pub const LIBRARY_FLAG: &str = "-rdc=true";
+
 /// Environment variables that decide which nvcc is used.
 pub const VARIABLES: [&str; 5] = ["NVCC", "CUDA_HOME", "CUDA_PATH", "PATH", "VIRTUAL_ENV"];
 
@@ -43,8 +46,11 @@ pub fn wheels(venv: &Path) -> Vec<PathBuf> {
 /// Compiles a kernel file to canonical PTX; `scratch` holds the raw output.
 pub fn compile(nvcc: &Path, source: &Path, scratch: &Path) -> Result<String, String> {
     let raw = scratch.join(source.file_name().unwrap_or_default()).with_extension("raw.ptx");
+    let text = std::fs::read_to_string(source).map_err(|e| format!("{}: {e}", source.display()))?;
+    let library = !text.contains("__global__");
     let output = Command::new(nvcc)
         .args(FLAGS)
+        .args(library.then_some(LIBRARY_FLAG))
         .arg("-o")
         .arg(&raw)
         .arg(source)

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 
 use crate::device::buffer::{DeviceBuffer, DeviceBufferMut};
 use crate::device::driver::{self, check};
+use crate::device::emitted::{Emitted, EmittedModules};
 use crate::device::info::DeviceInfo;
 use crate::device::kernels::{Entry, KernelModule};
 use crate::device::launch::{LaunchStrategy, PlainLaunch};
@@ -27,6 +28,7 @@ pub(crate) struct Device {
     pub(crate) info: DeviceInfo,
     modules: [OnceLock<Module>; KernelModule::COUNT],
     functions: [OnceLock<Function>; Entry::COUNT],
+    emitted: EmittedModules,
     loading: Mutex<()>,
 }
 
@@ -48,6 +50,7 @@ impl Drop for Device {
         let _ = self.context.bind_to_thread();
         // Kernels in flight run the modules' code. This is the one drop that waits: the device's last context is gone.
         let _ = result::ctx::synchronize();
+        self.emitted.clear();
         for Module(module) in self.modules.iter_mut().filter_map(OnceLock::take) {
             // SAFETY: loaded by us, and no stream of ours is left to run its kernels.
             let _ = unsafe { result::module::unload(module) };
@@ -78,6 +81,7 @@ impl Device {
             info,
             modules: [const { OnceLock::new() }; KernelModule::COUNT],
             functions: [const { OnceLock::new() }; Entry::COUNT],
+            emitted: EmittedModules::default(),
             loading: Mutex::new(()),
         });
         open.insert(ordinal, Arc::downgrade(&device));
@@ -125,10 +129,21 @@ pub struct CopyStats {
     pub device_to_host: u64,
 }
 
+/// Kernels written at run time that a context asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ModuleStats {
+    /// Modules that the driver had to compile.
+    pub compiled: u64,
+    /// Requests that found their module compiled.
+    pub reused: u64,
+}
+
 #[derive(Debug, Default)]
-pub(crate) struct CopyCounters {
+pub(crate) struct Counters {
     host_to_device: AtomicU64,
     device_to_host: AtomicU64,
+    modules_compiled: AtomicU64,
+    modules_reused: AtomicU64,
 }
 
 /// Uploads of at most this many bytes go to the driver as they are: it takes such a source at once and does not wait for
@@ -142,7 +157,7 @@ pub struct CudaCtx {
     memory: Arc<Memory>,
     staging: Arc<Staging>,
     stream: Stream,
-    copies: Arc<CopyCounters>,
+    copies: Arc<Counters>,
     pub(crate) strategy: Arc<dyn LaunchStrategy>,
 }
 
@@ -200,6 +215,22 @@ impl CudaCtx {
             host_to_device: self.copies.host_to_device.load(Ordering::Relaxed),
             device_to_host: self.copies.device_to_host.load(Ordering::Relaxed),
         }
+    }
+
+    /// Modules of emitted PTX that this context and its forks asked for so far.
+    pub fn module_stats(&self) -> ModuleStats {
+        ModuleStats {
+            compiled: self.copies.modules_compiled.load(Ordering::Relaxed),
+            reused: self.copies.modules_reused.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The module of PTX that was written at run time; the driver compiles it at its first use on the device.
+    pub(crate) fn emitted(&self, entry: &'static str, ptx: &str) -> Result<Arc<Emitted>> {
+        let (module, compiled) = self.device.emitted.get(&self.device.context, entry, ptx)?;
+        let counter = if compiled { &self.copies.modules_compiled } else { &self.copies.modules_reused };
+        counter.fetch_add(1, Ordering::Relaxed);
+        Ok(module)
     }
 
     /// Free device memory in bytes, as the driver reports it for the whole device.

@@ -9,6 +9,7 @@ use cudarc::driver::{result, sys};
 use crate::device::buffer::{In, Out, ReadGuard, WriteGuard};
 use crate::device::context::{CudaCtx, Function};
 use crate::device::driver::check;
+use crate::device::emitted::Emitted;
 use crate::device::kernels::Entry;
 use crate::error::{Error, Result};
 
@@ -215,6 +216,20 @@ impl ArgPack<'_> {
         let function = self.ctx.device.function(entry)?;
         // SAFETY: forwarded to the caller.
         unsafe { self.launch_function(function, entry.name, entry.static_shared, grid) }
+    }
+
+    /// Queues a module written at run time on the context's stream, with these 8-byte parameters.
+    ///
+    /// # Safety
+    /// `words` must be the entry's parameters in number and order, buffers behind them must outlive the call, and the
+    /// kernel's accesses must lie within them.
+    pub(crate) unsafe fn launch_emitted(ctx: &CudaCtx, module: &Emitted, grid: Grid, words: Vec<u64>) -> Result<()> {
+        if grid.is_empty() {
+            return Ok(());
+        }
+        let mut pack = ArgPack { ctx, cells: words, reads: Vec::new(), writes: Vec::new() };
+        // SAFETY: forwarded to the caller.
+        unsafe { pack.launch_function(module.function, module.entry, 0, grid) }
     }
 
     unsafe fn launch_function(&mut self, function: Function, name: &str, static_shared: u32, grid: Grid) -> Result<()> {

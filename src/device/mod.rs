@@ -8,6 +8,7 @@
 mod buffer;
 mod context;
 mod driver;
+mod emitted;
 mod exec;
 mod info;
 pub(crate) mod kernels;
@@ -21,7 +22,7 @@ mod status;
 mod stream;
 
 pub use buffer::{DeviceBuffer, DeviceBufferMut, In, Out, ReadGuard, WriteGuard};
-pub use context::{CopyStats, CudaCtx};
+pub use context::{CopyStats, CudaCtx, ModuleStats};
 pub use driver::{cuda_version, device_count, is_present};
 pub use exec::ExecCtx;
 pub use info::DeviceInfo;

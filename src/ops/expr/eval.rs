@@ -15,19 +15,22 @@ use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
 
 use super::bind::Bound;
+use super::cuda::Programs;
 use super::{Arithmetic, Comparison};
 use crate::error::{Error, Result};
 
 /// An expression bound to a schema. Evaluates any record batch of that schema, from any thread.
 #[derive(Clone, Debug)]
 pub struct Predicate {
-    root: Arc<Bound>,
+    pub(super) root: Arc<Bound>,
     text: String,
+    /// Its kernels.
+    pub(super) programs: Arc<Programs>,
 }
 
 impl Predicate {
     pub(super) fn new(root: Bound, text: String) -> Result<Self> {
-        Ok(Predicate { root: Arc::new(root), text })
+        Ok(Predicate { root: Arc::new(root), text, programs: Arc::default() })
     }
 
     /// The selection mask of a batch: one value per row, null where the condition is unknown, which selects nothing.
@@ -51,13 +54,13 @@ impl Predicate {
     /// # Cost
     /// One pass over the columns read per operator, on the calling thread; nothing is copied but results.
     pub fn evaluate(&self, batch: &RecordBatch) -> Result<BooleanArray> {
-        match self.mask(batch) {
+        match self.try_evaluate(batch) {
             Ok(mask) => Ok(mask),
             Err(error) => Err(self.locate(batch, error)),
         }
     }
 
-    fn mask(&self, batch: &RecordBatch) -> Result<BooleanArray, ArrowError> {
+    fn try_evaluate(&self, batch: &RecordBatch) -> Result<BooleanArray, ArrowError> {
         let array = evaluate(&self.root, batch)?.into_array(batch.num_rows())?;
         Ok(as_boolean(&array)?.clone())
     }
@@ -68,7 +71,7 @@ impl Predicate {
         let mut error = error;
         while failing - passing > 1 {
             let middle = passing + (failing - passing) / 2;
-            match self.mask(&batch.slice(0, middle)) {
+            match self.try_evaluate(&batch.slice(0, middle)) {
                 Ok(_) => passing = middle,
                 Err(e) => (failing, error) = (middle, e),
             }

@@ -1,4 +1,4 @@
-//! Filter expressions: SQL text to a selection mask, on the host.
+//! Filter expressions: SQL text to a selection mask, on the host or on a device.
 //!
 //! [`Expr::parse`] reads the text, [`Expr::bind`] resolves columns and types against a schema (every mistake that does not
 //! depend on the data is found there), and [`Predicate::evaluate`] computes a mask from a record batch.
@@ -12,7 +12,10 @@
 //! - The right side of AND and OR is computed only for rows that still need it, so `d <> 0 AND n / d > 2` never fails.
 
 mod bind;
+pub(in crate::ops) mod cuda;
+pub(in crate::ops) mod emit;
 mod eval;
+mod mask;
 mod parse;
 
 use std::collections::BTreeSet;

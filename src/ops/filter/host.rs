@@ -19,8 +19,12 @@ use super::OP;
 
 /// See [`super::filter`]; a task per column.
 pub(super) fn filter(ctx: &ExecCtx, batch: &Batch, mask: &Column) -> Result<Batch> {
-    let mask = mask.to_array()?;
-    let selection = Selection::new(mask.as_boolean());
+    filter_by(ctx, batch, mask.to_array()?.as_boolean())
+}
+
+/// The same by a host array.
+pub(super) fn filter_by(ctx: &ExecCtx, batch: &Batch, mask: &BooleanArray) -> Result<Batch> {
+    let selection = Selection::new(mask);
     let one = |column: &Column| Ok(Column::from_array(selection.apply(&column.to_array()?)?));
     let columns = ctx.pool().install(|| batch.columns().par_iter().map(one).collect::<Result<Vec<_>>>())?;
     Batch::try_new(batch.schema().clone(), columns, selection.count, Placement::Host)

@@ -1,4 +1,4 @@
-//! Keep the rows that a mask selects.
+//! Keep the rows that a mask selects, or a condition.
 
 mod cuda;
 mod host;
@@ -9,6 +9,8 @@ use crate::column::layout::Layout;
 use crate::column::{Batch, Column, Placement};
 use crate::device::{ExecCtx, MemoryPlan};
 use crate::error::{Error, Result};
+use crate::ops::expr::Predicate;
+use crate::ops::expr::emit::TILE_ROWS;
 use crate::ops::gather::plan::{Forecast, MOVE_ENTRY, Rows, Shape};
 
 const OP: &str = "filter";
@@ -59,6 +61,73 @@ pub fn filter(ctx: &ExecCtx, batch: &Batch, mask: &Column) -> Result<Batch> {
     }
 }
 
+/// Keeps the rows for which a condition is true, in their order: [`filter`] by [`Predicate::mask`], in less work.
+///
+/// ```
+/// # use std::sync::Arc;
+/// use arrow::array::{ArrayRef, Int32Array, RecordBatch};
+/// use warpline::{Batch, ExecCtx, ops, ops::expr::Expr};
+///
+/// let ctx = ExecCtx::host(0)?;
+/// let a: ArrayRef = Arc::new(Int32Array::from(vec![Some(1), None, Some(3), Some(4)]));
+/// let batch = Batch::from_record_batch(&RecordBatch::try_from_iter([("a", a)])?).to(&ctx)?;
+/// let kept = ops::filter_where(&ctx, &batch, &Expr::parse("a > 2")?.bind(batch.schema())?)?;
+/// let expected: ArrayRef = Arc::new(Int32Array::from(vec![3, 4]));
+/// assert_eq!(kept.columns()[0].to_host()?.to_array()?.as_ref(), expected.as_ref());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// Those of [`filter`] for the batch, and those of [`Predicate::mask`].
+///
+/// # Synchronization
+/// On a device as [`filter`]; whether a row failed comes with the number of selected rows.
+///
+/// # Cost
+/// On a device two launches for all columns of fixed width, booleans, views, dictionaries and structs of them: the first
+/// reads the columns of the condition, writes a bit a row and 4 bytes for 1,024 of them, and counts by decoupled
+/// look-back; the second is [`filter`]'s. [`filter_where_plan`] tells the device memory.
+pub fn filter_where(ctx: &ExecCtx, batch: &Batch, predicate: &Predicate) -> Result<Batch> {
+    ctx.expect(OP, batch.placement())?;
+    check(batch)?;
+    if batch.num_rows() == 0 {
+        // Nothing to keep; what the condition says of literals alone may fail all the same.
+        predicate.mask(ctx, batch)?;
+        return Ok(batch.clone());
+    }
+    match ctx.placement() {
+        Placement::Host => host::filter_by(ctx, batch, &predicate.evaluate(&batch.to_record_batch()?)?),
+        Placement::Cuda(_) => cuda::filter_where(ctx, batch, predicate),
+    }
+}
+
+/// The device memory that [`filter_where`] takes for this batch, as [`filter_plan`] tells it for [`filter`]; without the
+/// driver's memory for the compiled kernel. Literals of text, lists and the tables of view columns' buffers are counted.
+///
+/// # Errors
+/// As [`filter_plan`].
+///
+/// # Cost
+/// No device work: a walk over the columns' types and lengths, and over the condition.
+pub fn filter_where_plan(batch: &Batch, predicate: &Predicate) -> Result<MemoryPlan> {
+    check(batch)?;
+    let rows = batch.num_rows();
+    let mut ledger = Forecast::default();
+    if rows == 0 {
+        return Ok(ledger.plan());
+    }
+    // `Selection::evaluate`.
+    let constants = ledger.temporary(predicate.constant_bytes(batch)?);
+    let _mask = ledger.temporary(rows.div_ceil(8) as u64);
+    let _bases = ledger.temporary(4 * rows.div_ceil(cuda::WARP_ROWS) as u64);
+    let states = ledger.temporary(8 * (1 + rows.div_ceil(TILE_ROWS)) as u64);
+    let outcome = ledger.temporary(16);
+    for bytes in [constants, states, outcome] {
+        ledger.free(bytes);
+    }
+    plan_apply(ledger, batch)
+}
+
 /// The device memory that [`filter`] takes for this batch, without the inputs, whatever the mask and whether the batch
 /// is on a device or will be. On the host nothing of it is used.
 ///
@@ -94,9 +163,13 @@ pub fn filter_plan(batch: &Batch) -> Result<MemoryPlan> {
     let states = ledger.temporary(8 * (1 + rows.div_ceil(cuda::TILE_ROWS)) as u64);
     ledger.free(count);
     ledger.free(states);
+    plan_apply(ledger, batch)
+}
+
+/// `Selection::apply`.
+fn plan_apply(mut ledger: Forecast, batch: &Batch) -> Result<MemoryPlan> {
     // All rows are the batch itself, so that at most all but one are copied.
-    let Some(kept) = rows.checked_sub(1) else { return Ok(ledger.plan()) };
-    // `Selection::apply`.
+    let Some(kept) = batch.num_rows().checked_sub(1) else { return Ok(ledger.plan()) };
     let to = Rows { count: kept as u64, nullable: false, repeated: false };
     let (mut entries, mut rest) = (0, Vec::new());
     for column in batch.columns() {

@@ -1,0 +1,434 @@
+// Expressions: what the kernels that src/ops/expr/emit writes at run time call. No kernel of its own: each function is
+// prepended, as PTX text, to the modules that use it.
+//
+// Algorithm: text is compared byte by byte; LIKE is matched greedily, going back to the last `%` at a mismatch
+// (Krauss, "Matching Wildcards: An Empirical Way to Tame an Algorithm", Dr. Dobb's, 2014); remainders of floats and
+// 128-bit quotients by long division, a bit a step, which is exact; the base of each warp's rows by decoupled look-back
+// (scan.cuh has the source).
+// Buffers: text as address and length; sets as sorted arrays, which the host makes.
+// Nulls: callers leave null rows out. NaN: a remainder with NaN, of infinity or by zero is NaN.
+// Overflow: lengths and positions have 64 bits; 128-bit results say whether they fit.
+// Launch: called by blocks of 256 threads; the two functions of the look-back by all of them.
+// Bytes per row: those of the texts.
+// Determinism: functions of their arguments; the look-back's sums are of integers.
+
+#include <cstdint>
+
+#include "include/bits.cuh"
+#include "include/move.cuh"
+#include "include/scan.cuh"
+
+namespace {
+
+using warpline::lane_id;
+
+constexpr int kThreads = 256;
+constexpr uint32_t kWarps = kThreads / 32;
+// Rows of a warp of the emitted kernels, and those that share a base in filter.cu.
+constexpr uint32_t kWarpRows = 256;
+constexpr uint32_t kBaseRows = 1024;
+
+// Text in global memory.
+struct Text {
+    const uint8_t* at;
+    uint64_t length;
+
+    __device__ __forceinline__ Text(const uint8_t* at, uint64_t length)
+        : at(warpline::global(at)), length(length) {}
+};
+
+__device__ __forceinline__ bool equal(const uint8_t* a, const uint8_t* b, uint64_t length) {
+    for (uint64_t i = 0; i < length; ++i) {
+        if (a[i] != b[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// Negative, zero or positive, as memcmp and then the lengths say.
+__device__ __forceinline__ int order(const Text& a, const Text& b) {
+    const uint64_t common = a.length < b.length ? a.length : b.length;
+    for (uint64_t i = 0; i < common; ++i) {
+        const int difference = static_cast<int>(a.at[i]) - static_cast<int>(b.at[i]);
+        if (difference != 0) {
+            return difference;
+        }
+    }
+    return a.length == b.length ? 0 : a.length < b.length ? -1 : 1;
+}
+
+// Bytes of the UTF-8 character that starts with this one.
+__device__ __forceinline__ uint32_t character_bytes(uint8_t first) {
+    return first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+}
+
+struct Exact {
+    // Whether the characters at both places are equal; moves past them.
+    __device__ __forceinline__ bool operator()(const Text& text, uint64_t& t, const Text& pattern, uint64_t& p) const {
+        return text.at[t++] == pattern.at[p++];
+    }
+};
+
+// Letter case ignored, for patterns of ASCII. Of other characters, only the long s and the Kelvin sign fold to ASCII
+// (Unicode 15, CaseFolding.txt, status C).
+struct IgnoreCase {
+    static __device__ __forceinline__ uint32_t lower(uint32_t c) { return c - 'A' < 26u ? c + 32 : c; }
+
+    __device__ __forceinline__ bool operator()(const Text& text, uint64_t& t, const Text& pattern, uint64_t& p) const {
+        const uint32_t c = text.at[t];
+        uint32_t folded = lower(c);
+        uint32_t bytes = 1;
+        if (c == 0xc5 && t + 1 < text.length && text.at[t + 1] == 0xbf) {
+            folded = 's';
+            bytes = 2;
+        } else if (c == 0xe2 && t + 2 < text.length && text.at[t + 1] == 0x84 && text.at[t + 2] == 0xaa) {
+            folded = 'k';
+            bytes = 3;
+        }
+        t += bytes;
+        return folded == lower(pattern.at[p++]);
+    }
+};
+
+template <typename Same>
+__device__ __forceinline__ bool like(const Text& text, const Text& pattern, Same same) {
+    constexpr uint64_t kNone = ~0ull;
+    uint64_t t = 0;
+    uint64_t p = 0;
+    uint64_t after_percent = kNone;  // where the pattern goes on after the last `%`
+    uint64_t retry = 0;              // where the text that this `%` takes ends
+    while (t < text.length || p < pattern.length) {
+        if (p < pattern.length) {
+            const uint8_t c = pattern.at[p];
+            if (c == '%') {
+                after_percent = ++p;
+                retry = t;
+                if (p == pattern.length) {
+                    return true;
+                }
+                continue;
+            }
+            if (t < text.length) {
+                if (c == '_') {
+                    t += character_bytes(text.at[t]);
+                    ++p;
+                    continue;
+                }
+                // A backslash quotes what follows it; the last one stands for itself.
+                uint64_t next = p + (c == '\\' && p + 1 < pattern.length ? 1 : 0);
+                uint64_t end = t;
+                if (same(text, end, pattern, next)) {
+                    t = end;
+                    p = next;
+                    continue;
+                }
+            }
+        }
+        if (after_percent == kNone || retry >= text.length) {
+            return false;
+        }
+        retry += character_bytes(text.at[retry]);
+        t = retry;
+        p = after_percent;
+    }
+    return true;
+}
+
+// 128-bit results as the emitted code reads them.
+struct Wide {
+    uint64_t low;
+    uint64_t high;
+    uint64_t bad;
+};
+
+__device__ __forceinline__ unsigned __int128 join(uint64_t low, uint64_t high) {
+    return static_cast<unsigned __int128>(high) << 64 | low;
+}
+
+__device__ __forceinline__ unsigned __int128 magnitude(unsigned __int128 value) {
+    return static_cast<__int128>(value) < 0 ? -value : value;
+}
+
+__device__ __forceinline__ Wide split(unsigned __int128 value, bool bad) {
+    return {static_cast<uint64_t>(value), static_cast<uint64_t>(value >> 64), bad};
+}
+
+__device__ __forceinline__ int leading_zeros(unsigned __int128 value) {
+    const uint64_t high = static_cast<uint64_t>(value >> 64);
+    return high != 0 ? __clzll(static_cast<long long>(high)) : 64 + __clzll(static_cast<long long>(value));
+}
+
+// x / y for y > 0 by long division, a bit a step, as many as the quotient has; the compiler's own starts from an
+// approximate reciprocal. Sets x to the remainder.
+__device__ __forceinline__ unsigned __int128 divide(unsigned __int128& x, unsigned __int128 y) {
+    if (static_cast<uint64_t>(x >> 64) == 0 && static_cast<uint64_t>(y >> 64) == 0) {
+        const uint64_t a = static_cast<uint64_t>(x);
+        const uint64_t quotient = a / static_cast<uint64_t>(y);
+        x = a - quotient * static_cast<uint64_t>(y);
+        return quotient;
+    }
+    unsigned __int128 quotient = 0;
+    for (int step = leading_zeros(y) - leading_zeros(x); step >= 0; --step) {
+        const unsigned __int128 part = y << step;
+        quotient <<= 1;
+        if (x >= part) {
+            x -= part;
+            quotient |= 1;
+        }
+    }
+    return quotient;
+}
+
+constexpr unsigned __int128 kLowest = static_cast<unsigned __int128>(1) << 127;
+
+// The first of `n` sorted keys that is not below.
+template <typename Key>
+__device__ __forceinline__ bool holds(const Key* keys, uint64_t n, Key key) {
+    uint64_t low = 0;
+    uint64_t high = n;
+    while (low < high) {
+        const uint64_t middle = low + (high - low) / 2;
+        if (keys[middle] < key) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low < n && keys[low] == key;
+}
+
+}  // namespace
+
+extern "C" {
+
+__device__ uint32_t expr_equal(const uint8_t* a, const uint8_t* b, uint64_t length) {
+    return equal(warpline::global(a), warpline::global(b), length);
+}
+
+__device__ uint32_t expr_less(const uint8_t* a, uint64_t a_length, const uint8_t* b, uint64_t b_length) {
+    return order(Text(a, a_length), Text(b, b_length)) < 0;
+}
+
+__device__ uint32_t expr_starts_with(const uint8_t* a, uint64_t a_length, const uint8_t* b, uint64_t b_length) {
+    return b_length <= a_length && equal(warpline::global(a), warpline::global(b), b_length);
+}
+
+__device__ uint32_t expr_ends_with(const uint8_t* a, uint64_t a_length, const uint8_t* b, uint64_t b_length) {
+    return b_length <= a_length && equal(warpline::global(a) + (a_length - b_length), warpline::global(b), b_length);
+}
+
+__device__ uint32_t expr_contains(const uint8_t* a, uint64_t a_length, const uint8_t* b, uint64_t b_length) {
+    const uint8_t* text = warpline::global(a);
+    const uint8_t* part = warpline::global(b);
+    for (uint64_t i = 0; i + b_length <= a_length; ++i) {
+        if (equal(text + i, part, b_length)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+__device__ uint32_t expr_like(const uint8_t* a, uint64_t a_length, const uint8_t* b, uint64_t b_length) {
+    return like(Text(a, a_length), Text(b, b_length), Exact{});
+}
+
+__device__ uint32_t expr_ilike(const uint8_t* a, uint64_t a_length, const uint8_t* b, uint64_t b_length) {
+    return like(Text(a, a_length), Text(b, b_length), IgnoreCase{});
+}
+
+// Characters of UTF-8 text: bytes that do not continue one.
+__device__ uint64_t expr_characters(const uint8_t* a, uint64_t length) {
+    const uint8_t* text = warpline::global(a);
+    uint64_t count = 0;
+    for (uint64_t i = 0; i < length; ++i) {
+        count += (text[i] & 0xc0) != 0x80;
+    }
+    return count;
+}
+
+__device__ uint32_t expr_in_words(const uint64_t* keys, uint64_t n, uint64_t key) {
+    return holds(warpline::global(keys), n, key);
+}
+
+// Keys as low and high halves, in the order of the unsigned 128-bit numbers.
+__device__ uint32_t expr_in_wide(const uint64_t* keys, uint64_t n, uint64_t key_low, uint64_t key_high) {
+    const uint64_t* halves = warpline::global(keys);
+    const unsigned __int128 key = join(key_low, key_high);
+    uint64_t low = 0;
+    uint64_t high = n;
+    while (low < high) {
+        const uint64_t middle = low + (high - low) / 2;
+        const unsigned __int128 at = join(halves[2 * middle], halves[2 * middle + 1]);
+        if (at == key) {
+            return 1;
+        }
+        if (at < key) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return 0;
+}
+
+// `set` holds n + 1 positions from its own start, then the texts, in the order of their bytes.
+__device__ uint32_t expr_in_texts(const uint64_t* set, uint64_t n, const uint8_t* a, uint64_t length) {
+    const uint64_t* positions = warpline::global(set);
+    const uint8_t* start = reinterpret_cast<const uint8_t*>(positions);
+    const Text key(a, length);
+    uint64_t low = 0;
+    uint64_t high = n;
+    while (low < high) {
+        const uint64_t middle = low + (high - low) / 2;
+        const Text at(start + positions[middle], positions[middle + 1] - positions[middle]);
+        const int way = order(at, key);
+        if (way == 0) {
+            return 1;
+        }
+        if (way < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return 0;
+}
+
+// The remainder of a / b with the sign of a, as C's fmod.
+__device__ double expr_remainder(double a, double b) {
+    constexpr uint64_t kSign = 1ull << 63;
+    constexpr uint64_t kInfinity = 0x7ffull << 52;
+    const uint64_t bits = static_cast<uint64_t>(__double_as_longlong(a));
+    uint64_t x = bits & ~kSign;
+    const uint64_t y = static_cast<uint64_t>(__double_as_longlong(b)) & ~kSign;
+    if (y == 0 || x >= kInfinity || y > kInfinity) {
+        return __longlong_as_double(0x7ff8000000000000ll);
+    }
+    if (x < y) {
+        return a;
+    }
+    // Significands with their leading bit at 52, subnormal ones shifted up.
+    const auto normal = [](uint64_t v, int& exponent, uint64_t& significand) {
+        exponent = static_cast<int>(v >> 52);
+        significand = v & ((1ull << 52) - 1);
+        if (exponent == 0) {
+            const int shift = __clzll(static_cast<long long>(significand)) - 11;
+            significand <<= shift;
+            exponent = 1 - shift;
+        } else {
+            significand |= 1ull << 52;
+        }
+    };
+    int ex, ey;
+    uint64_t mx, my;
+    normal(x, ex, mx);
+    normal(y, ey, my);
+    for (; ex > ey; --ex) {
+        mx = (mx >= my ? mx - my : mx) << 1;
+    }
+    mx = mx >= my ? mx - my : mx;
+    if (mx == 0) {
+        x = 0;
+    } else {
+        const int shift = __clzll(static_cast<long long>(mx)) - 11;
+        mx <<= shift;
+        ex -= shift;
+        x = ex > 0 ? (mx & ((1ull << 52) - 1)) | static_cast<uint64_t>(ex) << 52 : mx >> (1 - ex);
+    }
+    return __longlong_as_double(static_cast<long long>(x | (bits & kSign)));
+}
+
+__device__ Wide expr_wide_multiply(uint64_t a_low, uint64_t a_high, uint64_t b_low, uint64_t b_high) {
+    const unsigned __int128 a = join(a_low, a_high);
+    const unsigned __int128 b = join(b_low, b_high);
+    const unsigned __int128 x = magnitude(a);
+    const unsigned __int128 y = magnitude(b);
+    const bool negative = (static_cast<int64_t>(a_high) < 0) != (static_cast<int64_t>(b_high) < 0);
+    const uint64_t x_high = static_cast<uint64_t>(x >> 64);
+    const uint64_t y_high = static_cast<uint64_t>(y >> 64);
+    // Cross products: at most one high half may be set, and what it contributes must fit 64 bits.
+    const unsigned __int128 low = static_cast<unsigned __int128>(static_cast<uint64_t>(x)) * static_cast<uint64_t>(y);
+    const unsigned __int128 cross = x_high != 0 ? static_cast<unsigned __int128>(x_high) * static_cast<uint64_t>(y)
+                                                : static_cast<unsigned __int128>(y_high) * static_cast<uint64_t>(x);
+    const unsigned __int128 magnitude = low + (cross << 64);
+    const bool lost = (x_high != 0 && y_high != 0) || cross >> 64 != 0 || magnitude < low;
+    const bool bad = lost || magnitude > kLowest || (magnitude == kLowest && !negative);
+    return split(negative ? -magnitude : magnitude, bad);
+}
+
+// `bad` where the divisor is zero or the quotient does not fit; then the quotient is zero.
+__device__ Wide expr_wide_divide(uint64_t a_low, uint64_t a_high, uint64_t b_low, uint64_t b_high) {
+    const unsigned __int128 a = join(a_low, a_high);
+    const unsigned __int128 b = join(b_low, b_high);
+    if (b == 0 || (a == kLowest && ~b == 0)) {
+        return split(0, true);
+    }
+    unsigned __int128 rest = magnitude(a);
+    const unsigned __int128 quotient = divide(rest, magnitude(b));
+    return split((static_cast<int64_t>(a_high) < 0) != (static_cast<int64_t>(b_high) < 0) ? -quotient : quotient, false);
+}
+
+__device__ Wide expr_wide_remainder(uint64_t a_low, uint64_t a_high, uint64_t b_low, uint64_t b_high) {
+    const unsigned __int128 a = join(a_low, a_high);
+    const unsigned __int128 b = join(b_low, b_high);
+    if (b == 0) {
+        return split(0, true);
+    }
+    unsigned __int128 remainder = magnitude(a);
+    divide(remainder, magnitude(b));
+    return split(static_cast<int64_t>(a_high) < 0 ? -remainder : remainder, false);
+}
+
+struct Rounded {
+    uint64_t low;
+    uint64_t high;
+};
+
+// a / b for an even b > 0, rounded half away from zero.
+__device__ Rounded expr_wide_round(uint64_t a_low, uint64_t a_high, uint64_t b_low, uint64_t b_high) {
+    const unsigned __int128 divisor = join(b_low, b_high);
+    unsigned __int128 rest = magnitude(join(a_low, a_high)) + (divisor >> 1);
+    const unsigned __int128 quotient = divide(rest, divisor);
+    const Wide result = split(static_cast<int64_t>(a_high) < 0 ? -quotient : quotient, false);
+    return {result.low, result.high};
+}
+
+// The nearest double, ties to even.
+__device__ double expr_wide_to_double(uint64_t low, uint64_t high) {
+    const unsigned __int128 x = magnitude(join(low, high));
+    const uint64_t top = static_cast<uint64_t>(x >> 64);
+    double value;
+    if (top == 0) {
+        value = __ull2double_rn(static_cast<uint64_t>(x));
+    } else {
+        // The leading 64 bits, the lowest of which says whether anything follows; scaling is exact.
+        const int shift = 64 - __clzll(static_cast<long long>(top));
+        const uint64_t leading = static_cast<uint64_t>(x >> shift);
+        const bool more = (x & ((static_cast<unsigned __int128>(1) << shift) - 1)) != 0;
+        const uint64_t scale = static_cast<uint64_t>(1023 + shift) << 52;
+        value = __ull2double_rn(leading | more) * __longlong_as_double(static_cast<long long>(scale));
+    }
+    return static_cast<int64_t>(high) < 0 ? -value : value;
+}
+
+// The number of the tile that this block works on.
+__device__ uint32_t expr_take_tile(warpline::ScanScratch* scratch) { return warpline::take_tile(warpline::global(scratch)); }
+
+// Writes the output position of each 1,024 rows' first selected one, and after the last tile how many there are.
+// `selected`: rows that this thread's mask word selects.
+__device__ void expr_write_bases(warpline::ScanScratch* scratch, uint32_t tile, uint32_t selected, uint64_t n,
+                                 uint32_t* bases, uint64_t* count) {
+    uint32_t tile_count;
+    const uint32_t below = warpline::block_exclusive_sum<uint32_t, kThreads>(selected, &tile_count);
+    const uint64_t prefix = warpline::block_tile_prefix(warpline::global(scratch), tile, tile_count);
+    const uint64_t row = (static_cast<uint64_t>(tile) * kWarps + threadIdx.x / 32) * kWarpRows;
+    if (lane_id() == 0 && row % kBaseRows == 0 && row < n) {
+        warpline::global(bases)[row / kBaseRows] = static_cast<uint32_t>(prefix + below);
+    }
+    if (threadIdx.x == 0 && tile + 1 == gridDim.x) {
+        *warpline::global(count) = prefix + tile_count;
+    }
+}
+
+}  // extern "C"

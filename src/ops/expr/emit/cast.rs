@@ -1,0 +1,393 @@
+//! Casts, with arrow-rs's rules for what fits.
+
+use arrow::datatypes::{DataType, TimeUnit};
+
+use super::asm::{Class, Pred, Reg};
+use super::lane::{Bits, Kind, Lane, per_second};
+use super::number::Checked;
+use super::{Emit, OP};
+use crate::error::{Error, Result};
+
+const DAY: i64 = 86_400;
+
+/// First and last second that chrono's calendar holds: the years -262,143 to 262,142.
+const CALENDAR: [i64; 2] = [-8_334_601_228_800, 8_210_266_876_799];
+
+impl Emit<'_> {
+    /// A lane in another type. What does not fit fails, or with `lenient` is null.
+    pub(super) fn cast(
+        &mut self,
+        lane: Lane,
+        from: &DataType,
+        to: &DataType,
+        lenient: bool,
+        active: Pred,
+    ) -> Result<Lane> {
+        let from = plain(from);
+        if lane.bits == Bits::Nothing || from == plain(to) {
+            return Ok(lane);
+        }
+        let guard = self.asm.and(active, lane.valid);
+        let (bits, bad) = self.convert(lane.bits, from, to, guard)?;
+        if lenient {
+            return Ok(Lane { bits, valid: self.asm.and_not(lane.valid, bad) });
+        }
+        self.fail_where(active, lane.valid, bad);
+        Ok(Lane { bits, ..lane })
+    }
+
+    fn convert(&mut self, bits: Bits, from: &DataType, to: &DataType, guard: Pred) -> Result<Checked> {
+        use DataType::*;
+        let (kind, target) = (Kind::of(OP, from)?, Kind::of(OP, to)?);
+        let fits = |bits| Ok((bits, Pred::False));
+        match (from, to) {
+            // One layout as good as the other, for an address and a length.
+            (Utf8 | LargeUtf8 | Utf8View, Utf8 | LargeUtf8 | Utf8View) => fits(bits),
+            (
+                Utf8 | LargeUtf8 | Utf8View | Binary | LargeBinary | BinaryView | FixedSizeBinary(_),
+                Binary | LargeBinary | BinaryView,
+            ) => fits(bits),
+            (Boolean, _) if is_plain_number(to) => fits(self.truth_as_number(bits, target)),
+            (_, Boolean) if is_plain_number(from) => Ok((Bits::Bool(self.not_zero(kind, bits)), Pred::False)),
+            _ if is_plain_number(from) && is_plain_number(to) => self.convert_number(bits, kind, target, from, to),
+            _ if from.is_integer() && scale(to).is_some() => self.integer_as_decimal(bits, kind, to, guard),
+            _ if scale(from).is_some() && scale(to).is_some() => self.rescale(bits, from, to, guard),
+            _ if scale(from).is_some() && to.is_integer() => self.decimal_to_integer(bits, from, target, guard),
+            (_, Float64) if scale(from).is_some() => {
+                let value = self.decimal_to_f64(bits, from, kind, guard);
+                fits(Bits::Number(value))
+            }
+            _ if from.is_temporal() || to.is_temporal() => self.convert_time(bits, from, to),
+            _ => Err(unsupported(from, to)),
+        }
+    }
+
+    fn truth_as_number(&mut self, bits: Bits, target: Kind) -> Bits {
+        let Bits::Bool(value) = bits else { return bits };
+        let class = target.class().unwrap_or(Class::R);
+        let one = match class {
+            Class::F => "0f3f800000",
+            Class::G => "0d3ff0000000000000",
+            _ => "1",
+        };
+        let one = self.asm.op(class, &format!("mov.{}", class.bits()), &[&one]);
+        let zero = self.asm.zero(class);
+        Bits::Number(self.asm.select(value, one, zero))
+    }
+
+    fn not_zero(&mut self, kind: Kind, bits: Bits) -> Pred {
+        match bits {
+            Bits::Number(value) => {
+                let zero = self.asm.zero(value.0);
+                let equal = self.asm.test(&format!("setp.eq.{}", kind.ptx()), &[&value, &zero]);
+                self.asm.not(equal)
+            }
+            _ => Pred::False,
+        }
+    }
+
+    /// Between integers and floats. Only a float that is cut, or an integer that is too large for a shorter one, fails.
+    fn convert_number(
+        &mut self,
+        bits: Bits,
+        kind: Kind,
+        target: Kind,
+        from: &DataType,
+        to: &DataType,
+    ) -> Result<Checked> {
+        let Bits::Number(value) = bits else { return Err(unsupported(from, to)) };
+        let fits = |reg| Ok((Bits::Number(reg), Pred::False));
+        match (kind, target) {
+            (Kind::Int { .. }, Kind::Int { .. }) => {
+                let (value, bad) = self.convert_integer(value, kind, target);
+                Ok((Bits::Number(value), bad))
+            }
+            (Kind::Int { .. }, Kind::F32 | Kind::F64) => {
+                let name = format!("cvt.rn.{}.{}", target.ptx(), kind.ptx());
+                fits(self.asm.op(target.class().unwrap_or(Class::G), &name, &[&value]))
+            }
+            (Kind::F16 | Kind::F32, Kind::F64) => fits(self.asm.op(Class::G, "cvt.f64.f32", &[&value])),
+            (Kind::F16, Kind::F32) => fits(value),
+            (Kind::F64, Kind::F32) => fits(self.asm.op(Class::F, "cvt.rn.f32.f64", &[&value])),
+            (Kind::F32, Kind::F16) => fits(self.halved(value)),
+            (_, Kind::Int { bits, signed }) if kind.is_float() => {
+                let wide = match kind {
+                    Kind::F64 => value,
+                    _ => self.asm.op(Class::G, "cvt.f64.f32", &[&value]),
+                };
+                Ok(self.float_to_integer(wide, bits, signed))
+            }
+            _ => Err(unsupported(from, to)),
+        }
+    }
+
+    fn convert_integer(&mut self, value: Reg, kind: Kind, target: Kind) -> (Reg, Pred) {
+        let (Kind::Int { bits, signed }, Kind::Int { bits: to, signed: to_signed }) = (kind, target) else {
+            return (value, Pred::False);
+        };
+        let long = match (bits, signed) {
+            (64, _) => value,
+            (_, true) => self.asm.op(Class::D, "cvt.s64.s32", &[&value]),
+            (_, false) => self.asm.op(Class::D, "cvt.u64.u32", &[&value]),
+        };
+        // A sign and no place for it, or the top bit taken for one.
+        let below = match (signed, to_signed) {
+            (true, false) => self.asm.test("setp.lt.s64", &[&long, &0]),
+            (false, true) if bits == 64 => self.asm.test("setp.lt.s64", &[&long, &0]),
+            _ => Pred::False,
+        };
+        if to == 64 {
+            return (long, below);
+        }
+        let (short, cut) = self.cut(long, to, to_signed);
+        (short, self.asm.or(below, cut))
+    }
+
+    /// Cut towards zero; NaN and what lies outside fails.
+    fn float_to_integer(&mut self, value: Reg, bits: u32, signed: bool) -> Checked {
+        let sign = if signed { 's' } else { 'u' };
+        let end = 2f64.powi(bits as i32 - i32::from(signed));
+        // The numbers above `low` are cut to the least one or to what is above it; in f64 there is none between
+        // -2^63 - 1 and -2^63.
+        let (low, compare) = match (signed, bits) {
+            (true, 64) => (-end, "setp.ge.f64"),
+            (true, _) => (-end - 1.0, "setp.gt.f64"),
+            (false, _) => (-1.0, "setp.gt.f64"),
+        };
+        let above = self.asm.test(compare, &[&value, &double(low)]);
+        let below = self.asm.test("setp.lt.f64", &[&value, &double(end)]);
+        let inside = self.asm.and(above, below);
+        let bad = self.asm.not(inside);
+        let zero = self.asm.zero(Class::G);
+        let value = self.asm.select(bad, zero, value);
+        let long = self.asm.op(Class::D, &format!("cvt.rzi.{sign}64.f64"), &[&value]);
+        if bits == 64 {
+            return (Bits::Number(long), bad);
+        }
+        (Bits::Number(self.cut(long, bits, signed).0), bad)
+    }
+
+    /// A number as a 128-bit one.
+    fn widened(&mut self, bits: Bits, kind: Kind) -> Bits {
+        let Bits::Number(value) = bits else { return bits };
+        let Kind::Int { signed, .. } = kind else { return bits };
+        let long = match (value.0, signed) {
+            (Class::D, _) => value,
+            (_, true) => self.asm.op(Class::D, "cvt.s64.s32", &[&value]),
+            (_, false) => self.asm.op(Class::D, "cvt.u64.u32", &[&value]),
+        };
+        let high = match signed {
+            true => self.asm.op(Class::D, "shr.s64", &[&long, &63]),
+            false => self.asm.zero(Class::D),
+        };
+        Bits::Wide(long, high)
+    }
+
+    fn integer_as_decimal(&mut self, bits: Bits, kind: Kind, to: &DataType, guard: Pred) -> Result<Checked> {
+        let DataType::Decimal128(precision, scale) = *to else {
+            return Err(Error::unsupported(OP, format!("an integer as {to} on a device"), "use Decimal128"));
+        };
+        let wide = self.widened(bits, kind);
+        let (value, bad) = match scale {
+            0.. => self.raise(Kind::Wide, wide, scale as u32, guard)?,
+            _ => {
+                let divisor = self.wide_constant(10i128.pow(u32::from(scale.unsigned_abs()).min(38)));
+                self.arithmetic(super::Arithmetic::Divide, Kind::Wide, wide, divisor, guard)?
+            }
+        };
+        let over = self.over_precision(value, precision);
+        Ok((value, self.asm.or(bad, over)))
+    }
+
+    /// Whether a 128-bit number has more digits.
+    fn over_precision(&mut self, value: Bits, precision: u8) -> Pred {
+        let Some(end) = 10i128.checked_pow(u32::from(precision)) else { return Pred::False };
+        let (end, start) = (self.wide_constant(end), self.wide_constant(-end));
+        let below = self.compare(super::Comparison::LtEq, Kind::Wide, value, start, Pred::True);
+        let above = self.compare(super::Comparison::GtEq, Kind::Wide, value, end, Pred::True);
+        self.asm.or(below, above)
+    }
+
+    /// Between decimals, in 128 bits. A smaller scale rounds half away from zero.
+    fn rescale(&mut self, bits: Bits, from: &DataType, to: &DataType, guard: Pred) -> Result<Checked> {
+        let (Some((precision, scale)), Some((to_precision, to_scale))) = (digits(from), digits(to)) else {
+            return Err(unsupported(from, to));
+        };
+        let wide = self.widened(bits, Kind::of(OP, from)?);
+        let delta = to_scale - scale;
+        if delta.abs() > 38 {
+            return Err(unsupported(from, to));
+        }
+        let (value, mut bad, infallible) = if delta >= 0 {
+            let (value, bad) = self.raise(Kind::Wide, wide, delta as u32, guard)?;
+            (value, bad, precision + delta <= to_precision)
+        } else {
+            let Bits::Wide(low, high) = wide else { return Err(unsupported(from, to)) };
+            let Bits::Wide(divisor, divisor_high) = self.wide_constant(10i128.pow(-delta as u32)) else {
+                return Err(unsupported(from, to));
+            };
+            let [low, high] = self.asm.call_words("expr_wide_round", guard, &[low, high, divisor, divisor_high]);
+            (Bits::Wide(low, high), Pred::False, precision + delta < to_precision)
+        };
+        if infallible {
+            bad = Pred::False;
+        } else {
+            let over = self.over_precision(value, to_precision as u8);
+            bad = self.asm.or(bad, over);
+        }
+        match (value, Kind::of(OP, to)?) {
+            (Bits::Wide(low, _), kind @ Kind::Int { bits, signed }) => {
+                // What the precision lets through fits.
+                let number = if bits == 64 { low } else { self.cut(low, bits, signed).0 };
+                debug_assert!(kind.class() == Some(number.0));
+                Ok((Bits::Number(number), bad))
+            }
+            _ => Ok((value, bad)),
+        }
+    }
+
+    fn decimal_to_integer(&mut self, bits: Bits, from: &DataType, target: Kind, guard: Pred) -> Result<Checked> {
+        let (Some(scale), Kind::Int { bits: width, signed }) = (scale(from), target) else {
+            return Err(Error::Internal { op: OP, why: "a decimal as an integer".into() });
+        };
+        if scale < 0 {
+            return Err(Error::unsupported(OP, format!("{from} as an integer on a device"), "cast on the host"));
+        }
+        let mut wide = self.widened(bits, Kind::of(OP, from)?);
+        if scale > 0 {
+            let divisor = self.wide_constant(10i128.pow(scale as u32));
+            (wide, _) = self.arithmetic(super::Arithmetic::Divide, Kind::Wide, wide, divisor, guard)?;
+        }
+        let Bits::Wide(low, high) = wide else { return Ok((bits, Pred::False)) };
+        let sign = match signed {
+            true => self.asm.op(Class::D, "shr.s64", &[&low, &63]),
+            false => self.asm.zero(Class::D),
+        };
+        let far = self.asm.test("setp.ne.s64", &[&high, &sign]);
+        if width == 64 {
+            return Ok((Bits::Number(low), far));
+        }
+        let (short, cut) = self.cut(low, width, signed);
+        Ok((Bits::Number(short), self.asm.or(far, cut)))
+    }
+
+    fn decimal_to_f64(&mut self, bits: Bits, from: &DataType, kind: Kind, guard: Pred) -> Reg {
+        let value = match (self.widened(bits, kind), bits) {
+            (_, Bits::Number(value)) => self.asm.op(Class::G, &format!("cvt.rn.f64.{}", kind.ptx()), &[&value]),
+            (Bits::Wide(low, high), _) => self.asm.call("expr_wide_to_double", guard, &[low, high], Class::G),
+            _ => self.asm.zero(Class::G),
+        };
+        let power = 10f64.powi(std::hint::black_box(scale(from).unwrap_or(0)));
+        self.asm.op(Class::G, "div.rn.f64", &[&value, &double(power)])
+    }
+
+    /// Dates, times, timestamps and durations; as integers of their own width they only change their name.
+    fn convert_time(&mut self, bits: Bits, from: &DataType, to: &DataType) -> Result<Checked> {
+        use DataType::*;
+        let Bits::Number(value) = bits else { return Err(unsupported(from, to)) };
+        let same = Ok((bits, Pred::False));
+        match (from, to) {
+            (Int32, Date32 | Time32(_)) | (Date32 | Time32(_), Int32) => same,
+            (Int64, Date64 | Time64(_) | Duration(_) | Timestamp(_, None)) => same,
+            (Date64 | Time64(_) | Duration(_) | Timestamp(..), Int64) => same,
+            (Timestamp(unit, zone), Timestamp(to_unit, to_zone)) => {
+                let (value, bad) = self.change_unit(value, unit, to_unit);
+                match (zone, to_zone) {
+                    (None, Some(zone)) => {
+                        let outside = self.as_utc(value, to_unit, zone, from, to)?;
+                        Ok((Bits::Number(value), self.asm.or(bad, outside)))
+                    }
+                    _ => Ok((Bits::Number(value), bad)),
+                }
+            }
+            (Date32, Date64) => {
+                let long = self.asm.op(Class::D, "cvt.s64.s32", &[&value]);
+                Ok((Bits::Number(self.asm.op(Class::D, "mul.lo.s64", &[&long, &(DAY * 1000)])), Pred::False))
+            }
+            (Date64, Date32) => {
+                let days = self.asm.op(Class::D, "div.s64", &[&value, &(DAY * 1000)]);
+                let (days, bad) = self.cut(days, 32, true);
+                Ok((Bits::Number(days), bad))
+            }
+            (Date32, Timestamp(unit, None)) => {
+                let long = self.asm.op(Class::D, "cvt.s64.s32", &[&value]);
+                let (value, bad) = self.times(long, DAY * per_second(unit));
+                Ok((Bits::Number(value), bad))
+            }
+            (Date64, Timestamp(unit @ (TimeUnit::Second | TimeUnit::Millisecond), None)) => {
+                let (value, _) = self.change_unit(value, &TimeUnit::Millisecond, unit);
+                Ok((Bits::Number(value), Pred::False))
+            }
+            _ => Err(unsupported(from, to)),
+        }
+    }
+
+    fn change_unit(&mut self, value: Reg, from: &TimeUnit, to: &TimeUnit) -> (Reg, Pred) {
+        let (from, to) = (per_second(from), per_second(to));
+        match from.cmp(&to) {
+            std::cmp::Ordering::Equal => (value, Pred::False),
+            std::cmp::Ordering::Less => self.times(value, to / from),
+            std::cmp::Ordering::Greater => (self.asm.op(Class::D, "div.s64", &[&value, &(from / to)]), Pred::False),
+        }
+    }
+
+    fn times(&mut self, value: Reg, factor: i64) -> (Reg, Pred) {
+        let factor = self.asm.op(Class::D, "mov.b64", &[&factor]);
+        let kind = Kind::Int { bits: 64, signed: true };
+        let product =
+            self.arithmetic(super::Arithmetic::Multiply, kind, Bits::Number(value), Bits::Number(factor), Pred::True);
+        match product {
+            Ok((Bits::Number(value), bad)) => (value, bad),
+            _ => (value, Pred::True),
+        }
+    }
+
+    /// A time without a zone read as UTC: the same number, when the calendar holds it. Gives the lanes where it does not.
+    fn as_utc(&mut self, value: Reg, unit: &TimeUnit, zone: &str, from: &DataType, to: &DataType) -> Result<Pred> {
+        if !["UTC", "+00:00"].contains(&zone) {
+            return Err(unsupported(from, to));
+        }
+        let second = per_second(unit);
+        let (Some(first), Some(end)) = (CALENDAR[0].checked_mul(second), (CALENDAR[1] + 1).checked_mul(second)) else {
+            return Ok(Pred::False);
+        };
+        let before = self.asm.test("setp.lt.s64", &[&value, &first]);
+        let after = self.asm.test("setp.ge.s64", &[&value, &end]);
+        Ok(self.asm.or(before, after))
+    }
+}
+
+/// A dictionary as its values.
+fn plain(data_type: &DataType) -> &DataType {
+    match data_type {
+        DataType::Dictionary(_, values) => values,
+        other => other,
+    }
+}
+
+fn is_plain_number(data_type: &DataType) -> bool {
+    data_type.is_integer() || data_type.is_floating()
+}
+
+/// Precision and scale of a decimal that the device knows.
+fn digits(data_type: &DataType) -> Option<(i32, i32)> {
+    match data_type {
+        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) => {
+            Some((i32::from(*p), i32::from(*s)))
+        }
+        _ => None,
+    }
+}
+
+fn scale(data_type: &DataType) -> Option<i32> {
+    digits(data_type).map(|(_, scale)| scale)
+}
+
+/// A double as PTX writes it.
+fn double(value: f64) -> String {
+    format!("0d{:016x}", value.to_bits())
+}
+
+fn unsupported(from: &DataType, to: &DataType) -> Error {
+    Error::unsupported(OP, format!("a cast from {from} to {to} on a device"), "evaluate it on the host")
+}

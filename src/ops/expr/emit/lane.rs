@@ -1,0 +1,143 @@
+//! What a lane holds of a value: the machine kind of a type, its registers, its validity.
+
+use arrow::datatypes::{DataType, TimeUnit};
+
+use super::asm::{Class, Pred, Reg};
+use crate::error::{Error, Result};
+
+/// How the device computes with a type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::ops) enum Kind {
+    /// The type of NULL.
+    Null,
+    Bool,
+    /// Also dates, times, timestamps, durations and the narrow decimals.
+    Int {
+        bits: u32,
+        signed: bool,
+    },
+    /// Held as f32; results are rounded back.
+    F16,
+    F32,
+    F64,
+    /// 128-bit integers: decimals.
+    Wide,
+    /// Text and binary: an address and a length.
+    Bytes,
+}
+
+impl Kind {
+    /// The kind of a type; of a dictionary, that of its values.
+    pub(in crate::ops) fn of(op: &'static str, data_type: &DataType) -> Result<Kind> {
+        use DataType::*;
+        let int = |bits, signed| Kind::Int { bits, signed };
+        Ok(match data_type {
+            Null => Kind::Null,
+            Boolean => Kind::Bool,
+            Int8 => int(8, true),
+            Int16 => int(16, true),
+            Int32 | Date32 | Time32(_) | Decimal32(..) => int(32, true),
+            Int64 | Date64 | Time64(_) | Timestamp(..) | Duration(_) | Decimal64(..) => int(64, true),
+            UInt8 => int(8, false),
+            UInt16 => int(16, false),
+            UInt32 => int(32, false),
+            UInt64 => int(64, false),
+            Float16 => Kind::F16,
+            Float32 => Kind::F32,
+            Float64 => Kind::F64,
+            Decimal128(..) => Kind::Wide,
+            Utf8 | LargeUtf8 | Utf8View | Binary | LargeBinary | BinaryView | FixedSizeBinary(_) => Kind::Bytes,
+            Dictionary(_, values) => Kind::of(op, values)?,
+            other => {
+                let hint = "evaluate it on the host";
+                return Err(Error::unsupported(op, format!("{other} in an expression on a device"), hint));
+            }
+        })
+    }
+
+    /// The registers of its numbers; none for what is no number.
+    pub(super) fn class(self) -> Option<Class> {
+        match self {
+            Kind::Int { bits: 64, .. } => Some(Class::D),
+            Kind::Int { .. } => Some(Class::R),
+            Kind::F16 | Kind::F32 => Some(Class::F),
+            Kind::F64 => Some(Class::G),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_float(self) -> bool {
+        matches!(self, Kind::F16 | Kind::F32 | Kind::F64)
+    }
+
+    /// Bytes of a value in a column of fixed width.
+    pub(in crate::ops) fn width(self) -> usize {
+        match self {
+            Kind::Int { bits, .. } => bits as usize / 8,
+            Kind::F16 => 2,
+            Kind::F32 => 4,
+            Kind::F64 => 8,
+            Kind::Wide => 16,
+            Kind::Null | Kind::Bool | Kind::Bytes => 0,
+        }
+    }
+
+    /// The PTX type that arithmetic and comparisons take: integers of less than 32 bits are held extended.
+    pub(super) fn ptx(self) -> &'static str {
+        match self {
+            Kind::Int { bits: 64, signed: true } => "s64",
+            Kind::Int { bits: 64, signed: false } => "u64",
+            Kind::Int { signed: true, .. } => "s32",
+            Kind::Int { .. } => "u32",
+            Kind::F16 | Kind::F32 => "f32",
+            Kind::F64 => "f64",
+            _ => "b64",
+        }
+    }
+}
+
+/// A value's registers; what they hold is not defined where the row is null.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Bits {
+    Nothing,
+    Bool(Pred),
+    /// Of the kind's class.
+    Number(Reg),
+    /// Low and high half.
+    Wide(Reg, Reg),
+    /// Address and length.
+    Bytes(Reg, Reg),
+}
+
+/// A row's value as a lane holds it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lane {
+    pub(super) bits: Bits,
+    pub(super) valid: Pred,
+}
+
+impl Lane {
+    pub(super) const NULL: Lane = Lane { bits: Bits::Nothing, valid: Pred::False };
+
+    pub(super) fn truth(value: Pred, valid: Pred) -> Lane {
+        Lane { bits: Bits::Bool(value), valid }
+    }
+
+    /// The truth value; that of a NULL is never looked at.
+    pub(super) fn pred(&self) -> Pred {
+        match self.bits {
+            Bits::Bool(value) => value,
+            _ => Pred::False,
+        }
+    }
+}
+
+/// Units of a time type in a second.
+pub(super) fn per_second(unit: &TimeUnit) -> i64 {
+    match unit {
+        TimeUnit::Second => 1,
+        TimeUnit::Millisecond => 1_000,
+        TimeUnit::Microsecond => 1_000_000,
+        TimeUnit::Nanosecond => 1_000_000_000,
+    }
+}

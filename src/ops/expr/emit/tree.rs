@@ -1,0 +1,269 @@
+//! The walk over a bound expression.
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::DataType;
+
+use super::asm::{Class, Pred, Reg};
+use super::lane::{Bits, Kind, Lane};
+use super::load::{bytes_of, word_of};
+use super::{Constant, Emit, OP, Word};
+use crate::error::{Error, Result};
+use crate::ops::expr::Arithmetic;
+use crate::ops::expr::bind::Bound;
+
+impl Emit<'_> {
+    /// The value of an expression. `active`: the rows whose result is looked at, which alone may fail.
+    pub(super) fn lane(&mut self, bound: &Bound, active: Pred) -> Result<Lane> {
+        match bound {
+            Bound::Column { index, data_type } => self.column(*index, data_type),
+            Bound::Scalar(array) => self.literal(array),
+            Bound::Compare { op, left, right } => {
+                let kind = Kind::of(OP, left.data_type())?;
+                let (left, right) = (self.lane(left, active)?, self.lane(right, active)?);
+                let valid = self.asm.and(left.valid, right.valid);
+                let guard = self.asm.and(active, valid);
+                let value = self.compare(*op, kind, left.bits, right.bits, guard);
+                Ok(Lane::truth(value, valid))
+            }
+            Bound::Arithmetic { op, left, right, data_type } => {
+                let sides = [(&**left, left.data_type()), (&**right, right.data_type())];
+                let [left, right] = sides.map(|(side, _)| self.lane(side, active));
+                let (left, right) = (left?, right?);
+                self.calculate(*op, [(left, sides[0].1), (right, sides[1].1)], data_type, active)
+            }
+            Bound::Negate(input) => {
+                let kind = Kind::of(OP, input.data_type())?;
+                let lane = self.lane(input, active)?;
+                if lane.bits == Bits::Nothing {
+                    return Ok(Lane::NULL);
+                }
+                let (bits, bad) = self.negate(kind, lane.bits)?;
+                self.fail_where(active, lane.valid, bad);
+                Ok(Lane { bits, ..lane })
+            }
+            Bound::And(left, right) => self.decide(left, right, active, false),
+            Bound::Or(left, right) => self.decide(left, right, active, true),
+            Bound::Not(input) => {
+                let lane = self.lane(input, active)?;
+                Ok(Lane::truth(self.asm.not(lane.pred()), lane.valid))
+            }
+            Bound::IsNull { input, negated } => {
+                let valid = self.lane(input, active)?.valid;
+                Ok(Lane::truth(if *negated { valid } else { self.asm.not(valid) }, Pred::True))
+            }
+            Bound::IsTruth { input, truth, negated } => {
+                let lane = self.lane(input, active)?;
+                let holds = self.holds(lane, *truth);
+                Ok(Lane::truth(if *negated { self.asm.not(holds) } else { holds }, Pred::True))
+            }
+            Bound::InSet { input, set } => self.in_set(input, set, active),
+            Bound::Like { input, pattern, ignore_case } => self.like(input, pattern, *ignore_case, active),
+            Bound::Cast { input, to, lenient, .. } => {
+                let lane = self.lane(input, active)?;
+                self.cast(lane, input.data_type(), to, *lenient, active)
+            }
+        }
+    }
+
+    /// Rows fail that are looked at, have a value and are bad.
+    pub(super) fn fail_where(&mut self, active: Pred, valid: Pred, bad: Pred) {
+        let guard = self.asm.and(active, valid);
+        let bad = self.asm.and(guard, bad);
+        self.fail(bad);
+    }
+
+    /// AND and OR: the right side of a decided row is not looked at.
+    fn decide(&mut self, left: &Bound, right: &Bound, active: Pred, decisive: bool) -> Result<Lane> {
+        let left = self.lane(left, active)?;
+        let decided = self.holds(left, decisive);
+        let open = self.asm.and_not(active, decided);
+        let right = self.lane(right, open)?;
+        Ok(self.connect(left, right, decisive))
+    }
+
+    /// Arithmetic; decimals are brought to the scales that arrow-rs's rules ask for.
+    fn calculate(
+        &mut self,
+        op: Arithmetic,
+        sides: [(Lane, &DataType); 2],
+        data_type: &DataType,
+        active: Pred,
+    ) -> Result<Lane> {
+        let [(left, a), (right, b)] = sides;
+        let kind = Kind::of(OP, data_type)?;
+        let valid = self.asm.and(left.valid, right.valid);
+        if left.bits == Bits::Nothing || right.bits == Bits::Nothing {
+            return Ok(Lane::NULL);
+        }
+        let guard = self.asm.and(active, valid);
+        let [up, up_right] = raises(op, a, b, data_type);
+        let (x, bad_x) = self.raise(kind, left.bits, up, guard)?;
+        let (y, bad_y) = self.raise(kind, right.bits, up_right, guard)?;
+        let (bits, mut bad) = self.arithmetic(op, kind, x, y, guard)?;
+        for more in [bad_x, bad_y] {
+            bad = self.asm.or(bad, more);
+        }
+        self.fail_where(active, valid, bad);
+        Ok(Lane { bits, valid })
+    }
+
+    /// Times 10 to this power.
+    pub(super) fn raise(&mut self, kind: Kind, bits: Bits, power: u32, guard: Pred) -> Result<(Bits, Pred)> {
+        if power == 0 {
+            return Ok((bits, Pred::False));
+        }
+        let Some(factor) = 10i128.checked_pow(power) else { return Ok((bits, Pred::True)) };
+        let factor = match (kind, kind.class()) {
+            (Kind::Wide, _) => self.wide_constant(factor),
+            (Kind::Int { bits: width, .. }, Some(class)) => {
+                if factor >= 1i128 << (width - 1) {
+                    return Ok((bits, Pred::True));
+                }
+                Bits::Number(self.asm.op(class, &format!("mov.{}", class.bits()), &[&factor]))
+            }
+            _ => return Ok((bits, Pred::False)),
+        };
+        self.arithmetic(Arithmetic::Multiply, kind, bits, factor, guard)
+    }
+
+    /// A 128-bit number that belongs to the shape, such as a power of ten.
+    pub(super) fn wide_constant(&mut self, value: i128) -> Bits {
+        let mut half = |word: u64| self.asm.op(Class::D, "mov.b64", &[&format_args!("{word:#x}")]);
+        let low = half(value as u64);
+        Bits::Wide(low, half((value >> 64) as u64))
+    }
+
+    fn like(&mut self, input: &Bound, pattern: &Bound, ignore_case: bool, active: Pred) -> Result<Lane> {
+        if ignore_case {
+            let ascii = match pattern {
+                Bound::Scalar(array) => array.is_null(0) || bytes_of(array, 0).is_ascii(),
+                _ => false,
+            };
+            if !ascii {
+                let hint = "evaluate it on the host, or give a literal of ASCII";
+                return Err(Error::unsupported(OP, "ILIKE with such a pattern on a device", hint));
+            }
+        }
+        let (text, pattern) = (self.lane(input, active)?, self.lane(pattern, active)?);
+        let valid = self.asm.and(text.valid, pattern.valid);
+        let (Bits::Bytes(a, a_length), Bits::Bytes(b, b_length)) = (text.bits, pattern.bits) else {
+            return Ok(Lane::NULL);
+        };
+        let guard = self.asm.and(active, valid);
+        let name = if ignore_case { "expr_ilike" } else { "expr_like" };
+        Ok(Lane::truth(self.asks(name, guard, &[a, a_length, b, b_length]), valid))
+    }
+
+    /// `input IN (set)`: the set is sorted among the constants, so that its length is no part of the text.
+    fn in_set(&mut self, input: &Bound, set: &ArrayRef, active: Pred) -> Result<Lane> {
+        let kind = Kind::of(OP, set.data_type())?;
+        let lane = self.lane(input, active)?;
+        let members: Vec<usize> = (0..set.len()).filter(|row| set.is_valid(*row)).collect();
+        let guard = self.asm.and(active, lane.valid);
+        let found = match lane.bits {
+            Bits::Nothing => return Ok(Lane::NULL),
+            Bits::Bool(value) => {
+                let holds = |truth| members.iter().any(|&row| set.as_boolean().value(row) == truth);
+                let (yes, no) = (holds(true), holds(false));
+                let of = |known| if known { Pred::True } else { Pred::False };
+                self.asm.choose(value, of(yes), of(no))
+            }
+            Bits::Bytes(at, length) => {
+                let mut texts: Vec<&[u8]> = members.iter().map(|&row| bytes_of(set, row)).collect();
+                texts.sort_unstable();
+                let mut bytes = Vec::new();
+                let mut end = 8 * (texts.len() as u64 + 1);
+                for position in std::iter::once(0).chain(texts.iter().map(|text| text.len() as u64)) {
+                    end += position;
+                    bytes.extend_from_slice(&end.to_le_bytes());
+                }
+                texts.iter().for_each(|text| bytes.extend_from_slice(text));
+                let (keys, n) = self.set(&bytes, texts.len());
+                self.asks("expr_in_texts", guard, &[keys, n, at, length])
+            }
+            Bits::Wide(low, high) => {
+                let mut keys = members.iter().map(|&row| word_of(set, kind, row)).collect::<Result<Vec<_>>>()?;
+                keys.sort_unstable();
+                let bytes: Vec<u8> = keys.iter().flat_map(|key| key.to_le_bytes()).collect();
+                let (keys, n) = self.set(&bytes, keys.len());
+                self.asks("expr_in_wide", guard, &[keys, n, low, high])
+            }
+            Bits::Number(value) => {
+                let mut keys = Vec::with_capacity(members.len());
+                for &row in &members {
+                    keys.push(one_zero_one_nan(kind, word_of(set, kind, row)? as u64));
+                }
+                keys.sort_unstable();
+                let bytes: Vec<u8> = keys.iter().flat_map(|key| key.to_le_bytes()).collect();
+                let (keys, n) = self.set(&bytes, keys.len());
+                let key = self.key(kind, value);
+                self.asks("expr_in_words", guard, &[keys, n, key])
+            }
+        };
+        // Among the candidates is a NULL: what is not found may be equal to it.
+        let valid = match set.null_count() {
+            0 => lane.valid,
+            _ => self.asm.and(lane.valid, found),
+        };
+        Ok(Lane::truth(found, valid))
+    }
+
+    /// Calls a function that answers yes or no.
+    pub(super) fn asks(&mut self, name: &str, guard: Pred, arguments: &[Reg]) -> Pred {
+        let answer = self.asm.call(name, guard, arguments, Class::R);
+        self.asm.test("setp.ne.u32", &[&answer, &0])
+    }
+
+    fn set(&mut self, bytes: &[u8], count: usize) -> (Reg, Reg) {
+        let (at, _) = self.blob(bytes);
+        let keys = self.param(Word::Constant(Constant::Blob(at)));
+        (keys, self.param(Word::Constant(Constant::Word(count as u64))))
+    }
+
+    /// A number as a 64-bit key of a set: equal numbers have equal keys.
+    fn key(&mut self, kind: Kind, value: Reg) -> Reg {
+        let asm = &mut self.asm;
+        match kind {
+            Kind::Int { bits: 64, .. } => value,
+            Kind::Int { signed: true, .. } => asm.op(Class::D, "cvt.s64.s32", &[&value]),
+            Kind::Int { .. } => asm.op(Class::D, "cvt.u64.u32", &[&value]),
+            _ => {
+                let wide = if kind == Kind::F64 { value } else { asm.op(Class::G, "cvt.f64.f32", &[&value]) };
+                // x + 0.0 makes one zero of two.
+                let one_zero = asm.op(Class::G, "add.rn.f64", &[&wide, &"0d0000000000000000"]);
+                let bits = asm.op(Class::D, "mov.b64", &[&one_zero]);
+                let nan = asm.test("setp.nan.f64", &[&wide, &wide]);
+                let one_nan = asm.op(Class::D, "mov.b64", &[&"0x7ff8000000000000"]);
+                asm.select(nan, one_nan, bits)
+            }
+        }
+    }
+}
+
+/// The key of a set's member, given the bits that a register would hold.
+fn one_zero_one_nan(kind: Kind, word: u64) -> u64 {
+    let value = match kind {
+        Kind::F64 => f64::from_bits(word),
+        Kind::F16 | Kind::F32 => f64::from(f32::from_bits(word as u32)),
+        _ => return word,
+    };
+    if value.is_nan() { 0x7ff8_0000_0000_0000 } else { (value + 0.0).to_bits() }
+}
+
+/// The powers of ten that each side of decimal arithmetic is multiplied by first, as arrow-rs's `decimal_op` does.
+fn raises(op: Arithmetic, a: &DataType, b: &DataType, result: &DataType) -> [u32; 2] {
+    use DataType::{Decimal32, Decimal64, Decimal128};
+    let scale = |data_type: &DataType| match data_type {
+        Decimal32(_, scale) | Decimal64(_, scale) | Decimal128(_, scale) => Some(i32::from(*scale)),
+        _ => None,
+    };
+    let (Some(a), Some(b), Some(result)) = (scale(a), scale(b), scale(result)) else { return [0, 0] };
+    match op {
+        Arithmetic::Add | Arithmetic::Subtract | Arithmetic::Remainder => [(result - a) as u32, (result - b) as u32],
+        Arithmetic::Multiply => [0, 0],
+        Arithmetic::Divide => {
+            let power = result - a + b;
+            [power.max(0) as u32, (-power).max(0) as u32]
+        }
+    }
+}
