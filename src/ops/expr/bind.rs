@@ -1,5 +1,9 @@
 //! Expressions to typed form: columns by index, literals as one-row arrays, operands brought to common types.
+//!
+//! [`Bound`] is what both evaluators read, `eval` on the host and `emit` for a device. Every node knows its type, operands
+//! have the types that their node asks for, and every conversion is a `Cast` in the tree.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -8,35 +12,59 @@ use arrow::array::{
 use arrow::compute::{CastOptions, can_cast_types, cast_with_options};
 use arrow::datatypes::{DataType, Schema, TimeUnit};
 
-use super::{Arithmetic, Comparison, Expr, Literal};
+use super::call;
+use super::parse::castable;
+use super::{Arithmetic, Comparison, DatePart, Expr, Literal};
 use crate::error::{Error, Result};
 
-const OP: &str = "filter";
+pub(super) const OP: &str = "filter";
+/// Most nodes that binding makes: BETWEEN, IN and CASE with an operand repeat a side, so that nesting them multiplies.
+const MAX_NODES: usize = 1 << 20;
 
-/// An expression with its columns and types resolved.
+/// What binding looks names up in, and how many nodes it may still make.
+pub(super) struct Scope<'a> {
+    schema: &'a Schema,
+    left: Cell<usize>,
+}
+
+/// An expression with its columns and types resolved. Where nothing else is said, a null operand gives null.
 #[derive(Debug)]
 pub(super) enum Bound {
+    /// A column of the batch.
     Column {
         index: usize,
         data_type: DataType,
     },
     /// One row, whose value holds for every row.
     Scalar(ArrayRef),
+    /// Both sides have one type. Floats: -0.0 equals 0.0, NaN equals NaN and is above all numbers.
     Compare {
         op: Comparison,
         left: Box<Bound>,
         right: Box<Bound>,
     },
+    /// Sides of one type, except decimals (their scales may differ), and dates and timestamps beside intervals and durations.
+    /// Overflow fails, and so does division by zero of what is no float.
     Arithmetic {
         op: Arithmetic,
         left: Box<Bound>,
         right: Box<Bound>,
         data_type: DataType,
     },
+    /// `left op right` of integers of one type, modulo 2 to their bits; `op` is `Add`, `Subtract` or `Multiply`. Never fails.
+    Wrapping {
+        op: Arithmetic,
+        left: Box<Bound>,
+        right: Box<Bound>,
+    },
+    /// Overflow fails.
     Negate(Box<Bound>),
+    /// Kleene's; the right side of a row that the left one decides is not looked at, and cannot fail.
     And(Box<Bound>, Box<Bound>),
+    /// As `And`.
     Or(Box<Bound>, Box<Bound>),
     Not(Box<Bound>),
+    /// Never null. As is `IsTruth`.
     IsNull {
         input: Box<Bound>,
         negated: bool,
@@ -51,11 +79,37 @@ pub(super) enum Bound {
         input: Box<Bound>,
         set: ArrayRef,
     },
+    /// Both sides have one type of text.
     Like {
         input: Box<Bound>,
         pattern: Box<Bound>,
         ignore_case: bool,
     },
+    /// Whether the text has the part at the place. Both sides have one type of text.
+    Search {
+        place: Place,
+        input: Box<Bound>,
+        part: Box<Bound>,
+    },
+    /// Characters of text, or bytes of text or binary: Int64 of the large types, else Int32. Never fails.
+    Length {
+        input: Box<Bound>,
+        bytes: bool,
+    },
+    /// Int32; of a zoned timestamp in its zone. Null where the calendar has no such date. Never fails.
+    DatePart {
+        part: DatePart,
+        input: Box<Bound>,
+    },
+    /// The value of the first branch whose condition is true, else `otherwise`; all values have its type. A condition is
+    /// looked at for rows that no branch before it has taken, a value for rows that take it: no other row can fail in it.
+    Case {
+        branches: Vec<(Bound, Bound)>,
+        otherwise: Box<Bound>,
+    },
+    /// The first input that is not null; one or more, of one type. An input is looked at for rows in which all before it are
+    /// null: no other row can fail in it.
+    Coalesce(Vec<Bound>),
     /// `fallible` is false for widening casts, which fit every value.
     Cast {
         input: Box<Bound>,
@@ -65,9 +119,25 @@ pub(super) enum Bound {
     },
 }
 
+/// Where [`Bound::Search`] looks.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place {
+    Start,
+    End,
+    Anywhere,
+}
+
 impl Bound {
     pub(super) fn data_type(&self) -> &DataType {
         match self {
+            Bound::Wrapping { left, .. } => left.data_type(),
+            Bound::Case { otherwise, .. } => otherwise.data_type(),
+            Bound::Coalesce(inputs) => inputs.first().map_or(&DataType::Null, Bound::data_type),
+            Bound::DatePart { .. } => &DataType::Int32,
+            Bound::Length { input, .. } => match input.data_type() {
+                DataType::LargeUtf8 | DataType::LargeBinary => &DataType::Int64,
+                _ => &DataType::Int32,
+            },
             Bound::Column { data_type, .. } | Bound::Arithmetic { data_type, .. } => data_type,
             Bound::Scalar(array) => array.data_type(),
             Bound::Negate(input) => input.data_type(),
@@ -84,13 +154,22 @@ impl Bound {
                 !data_type.is_floating() || left.fallible() || right.fallible()
             }
             Bound::Negate(input) => !input.data_type().is_floating() || input.fallible(),
-            Bound::Compare { left, right, .. } | Bound::And(left, right) | Bound::Or(left, right) => {
-                left.fallible() || right.fallible()
+            Bound::Compare { left, right, .. }
+            | Bound::Wrapping { left, right, .. }
+            | Bound::And(left, right)
+            | Bound::Or(left, right) => left.fallible() || right.fallible(),
+            Bound::Like { input, pattern: other, .. } | Bound::Search { input, part: other, .. } => {
+                input.fallible() || other.fallible()
             }
-            Bound::Like { input, pattern, .. } => input.fallible() || pattern.fallible(),
+            Bound::Case { branches, otherwise } => {
+                otherwise.fallible() || branches.iter().any(|(when, then)| when.fallible() || then.fallible())
+            }
+            Bound::Coalesce(inputs) => inputs.iter().any(Bound::fallible),
             Bound::Not(input)
             | Bound::IsNull { input, .. }
             | Bound::IsTruth { input, .. }
+            | Bound::Length { input, .. }
+            | Bound::DatePart { input, .. }
             | Bound::InSet { input, .. } => input.fallible(),
             Bound::Cast { input, lenient, fallible, .. } => (*fallible && !lenient) || input.fallible(),
         }
@@ -99,16 +178,21 @@ impl Bound {
 
 /// Binds and checks that the whole is a boolean.
 pub(super) fn bind_predicate(expr: &Expr, schema: &Schema) -> Result<Bound> {
-    let bound = bind(expr, schema)?;
-    boolean(bound, expr)
+    boolean(bind_value(expr, schema)?, expr)
 }
 
-fn bind(expr: &Expr, schema: &Schema) -> Result<Bound> {
-    let sub = |expr: &Expr| bind(expr, schema);
-    let truth = |expr: &Expr| boolean(bind(expr, schema)?, expr).map(Box::new);
-    let negate = |bound: Bound, negated: bool| if negated { Bound::Not(Box::new(bound)) } else { bound };
+/// Binds an expression of any type.
+pub(super) fn bind_value(expr: &Expr, schema: &Schema) -> Result<Bound> {
+    bind(expr, &Scope { schema, left: Cell::new(MAX_NODES) })
+}
+
+pub(super) fn bind(expr: &Expr, scope: &Scope<'_>) -> Result<Bound> {
+    let left = scope.left.get().checked_sub(1);
+    scope.left.set(left.ok_or_else(|| Error::invalid(OP, "the expression repeats too much: split it".to_owned()))?);
+    let sub = |expr: &Expr| bind(expr, scope);
+    let truth = |expr: &Expr| boolean(bind(expr, scope)?, expr).map(Box::new);
     Ok(match expr {
-        Expr::Column(name) => column(name, schema)?,
+        Expr::Column(name) => column(name, scope.schema)?,
         Expr::Literal(literal) => Bound::Scalar(scalar(literal)),
         Expr::Compare { op, left, right } => compare(*op, sub(left)?, sub(right)?, expr)?,
         Expr::Arithmetic { op, left, right } => arithmetic(*op, sub(left)?, sub(right)?, expr)?,
@@ -120,7 +204,22 @@ fn bind(expr: &Expr, schema: &Schema) -> Result<Bound> {
         Expr::IsTruth { expr, truth: value, negated } => {
             Bound::IsTruth { input: truth(expr)?, truth: *value, negated: *negated }
         }
-        Expr::InList { expr: inner, list, negated } => negate(in_list(inner, list, expr, schema)?, *negated),
+        Expr::InList { expr: inner, list, negated } => negate(in_list(inner, list, expr, scope)?, *negated),
+        Expr::Between { .. } | Expr::Like { .. } => ranged(expr, scope)?,
+        Expr::Cast { expr: inner, to, lenient } => explicit_cast(sub(inner)?, &castable(to.clone())?, *lenient, expr)?,
+        Expr::Case { .. } => call::case_of(expr, scope)?,
+        Expr::Call { function, args } => call::call(*function, args, expr, scope)?,
+        Expr::Extract { part, expr: inner } => call::extract(*part, plain(sub(inner)?), expr)?,
+    })
+}
+
+fn negate(bound: Bound, negated: bool) -> Bound {
+    if negated { Bound::Not(Box::new(bound)) } else { bound }
+}
+
+fn ranged(expr: &Expr, scope: &Scope<'_>) -> Result<Bound> {
+    let sub = |expr: &Expr| bind(expr, scope);
+    Ok(match expr {
         Expr::Between { expr: inner, low, high, negated } => {
             let low = compare(Comparison::GtEq, sub(inner)?, sub(low)?, expr)?;
             let high = compare(Comparison::LtEq, sub(inner)?, sub(high)?, expr)?;
@@ -134,7 +233,7 @@ fn bind(expr: &Expr, schema: &Schema) -> Result<Bound> {
             let like = Bound::Like { input: Box::new(input), pattern: Box::new(pattern), ignore_case: *ignore_case };
             negate(like, *negated)
         }
-        Expr::Cast { expr: inner, to, lenient } => explicit_cast(sub(inner)?, to, *lenient, expr)?,
+        _ => return Err(Error::Internal { op: OP, why: format!("{expr} is neither BETWEEN nor LIKE") }),
     })
 }
 
@@ -148,7 +247,7 @@ fn column(name: &str, schema: &Schema) -> Result<Bound> {
     }
 }
 
-fn scalar(literal: &Literal) -> ArrayRef {
+pub(super) fn scalar(literal: &Literal) -> ArrayRef {
     match literal {
         Literal::Null => Arc::new(NullArray::new(1)),
         Literal::Boolean(value) => Arc::new(BooleanArray::from(vec![*value])),
@@ -160,7 +259,7 @@ fn scalar(literal: &Literal) -> ArrayRef {
 }
 
 /// The narrowest of Int64, UInt64 and Decimal128(38, 0).
-fn integer(value: i128) -> ArrayRef {
+pub(super) fn integer(value: i128) -> ArrayRef {
     if let Ok(value) = i64::try_from(value) {
         Arc::new(Int64Array::from(vec![value]))
     } else if let Ok(value) = u64::try_from(value) {
@@ -170,7 +269,7 @@ fn integer(value: i128) -> ArrayRef {
     }
 }
 
-fn boolean(bound: Bound, expr: &Expr) -> Result<Bound> {
+pub(super) fn boolean(bound: Bound, expr: &Expr) -> Result<Bound> {
     match bound.data_type() {
         DataType::Boolean => Ok(bound),
         DataType::Null => widen(bound, &DataType::Boolean),
@@ -180,11 +279,11 @@ fn boolean(bound: Bound, expr: &Expr) -> Result<Bound> {
     }
 }
 
-fn is_text(data_type: &DataType) -> bool {
+pub(super) fn is_text(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }
 
-fn is_binary(data_type: &DataType) -> bool {
+pub(super) fn is_binary(data_type: &DataType) -> bool {
     use DataType::*;
     matches!(data_type, Binary | LargeBinary | BinaryView | FixedSizeBinary(_))
 }
@@ -199,7 +298,7 @@ fn is_number(data_type: &DataType) -> bool {
 }
 
 /// Dictionaries as their values.
-fn plain(bound: Bound) -> Bound {
+pub(super) fn plain(bound: Bound) -> Bound {
     match bound.data_type() {
         DataType::Dictionary(_, value) => {
             let to = (**value).clone();
@@ -210,7 +309,7 @@ fn plain(bound: Bound) -> Bound {
 }
 
 /// A cast that fits every value; on a literal it is done now.
-fn widen(bound: Bound, to: &DataType) -> Result<Bound> {
+pub(super) fn widen(bound: Bound, to: &DataType) -> Result<Bound> {
     cast(bound, to, false)
 }
 
@@ -228,14 +327,14 @@ fn cast(bound: Bound, to: &DataType, fallible: bool) -> Result<Bound> {
     }
 }
 
-fn compare(op: Comparison, left: Bound, right: Bound, expr: &Expr) -> Result<Bound> {
+pub(super) fn compare(op: Comparison, left: Bound, right: Bound, expr: &Expr) -> Result<Bound> {
     let (left, right) = align(plain(left), plain(right), expr)?;
     let (left, right) = (Box::new(left), Box::new(right));
     Ok(Bound::Compare { op, left, right })
 }
 
 /// Brings two operands to one type in which they compare.
-fn align(left: Bound, right: Bound, expr: &Expr) -> Result<(Bound, Bound)> {
+pub(super) fn align(left: Bound, right: Bound, expr: &Expr) -> Result<(Bound, Bound)> {
     let (a, b) = (left.data_type().clone(), right.data_type().clone());
     if a.is_nested() || b.is_nested() {
         return Err(mismatch(&a, &b, expr, "nested types do not compare"));
@@ -310,7 +409,9 @@ fn decimal_literal(left: &Bound, right: &Bound) -> Result<Option<(Bound, Bound)>
         if value.is_null(0) || text.len() > 30 {
             return None;
         }
-        let to = DataType::Decimal128(38, fraction as i8);
+        // Its own digits, so that the meeting type stays narrow.
+        let digits = text.bytes().filter(u8::is_ascii_digit).count();
+        let to = DataType::Decimal128(digits as u8, fraction as i8);
         let text: ArrayRef = Arc::new(StringArray::from(vec![text]));
         cast_with_options(&text, &to, &CastOptions { safe: false, ..Default::default() }).ok().map(Bound::Scalar)
     };
@@ -377,7 +478,7 @@ fn moment(text: Bound, to: &DataType, expr: &Expr) -> Result<Bound> {
 
 /// Timestamps meet in the finer unit and the left one's zone (zones name the same instants); dates become timestamps.
 fn align_times(left: Bound, right: Bound, expr: &Expr) -> Result<(Bound, Bound)> {
-    use DataType::{Date32, Date64, Timestamp};
+    use DataType::{Date32, Date64, Duration, Time32, Time64, Timestamp};
     let (a, b) = (left.data_type().clone(), right.data_type().clone());
     let to = match (&a, &b) {
         (Timestamp(ua, za), Timestamp(ub, zb)) => Timestamp(finer(*ua, *ub), za.clone().or_else(|| zb.clone())),
@@ -385,13 +486,18 @@ fn align_times(left: Bound, right: Bound, expr: &Expr) -> Result<(Bound, Bound)>
             Timestamp(*unit, zone.clone())
         }
         (Date32, Date64) | (Date64, Date32) => Date64,
+        (Duration(a), Duration(b)) => Duration(finer(*a, *b)),
+        (Time32(a) | Time64(a), Time32(b) | Time64(b)) => match finer(*a, *b) {
+            unit @ (TimeUnit::Second | TimeUnit::Millisecond) => Time32(unit),
+            unit => Time64(unit),
+        },
         _ => return Err(mismatch(&a, &b, expr, "the types do not compare")),
     };
     Ok((instant(left, &to)?, instant(right, &to)?))
 }
 
 /// To a timestamp type, reading what has no zone as UTC.
-fn instant(bound: Bound, to: &DataType) -> Result<Bound> {
+pub(super) fn instant(bound: Bound, to: &DataType) -> Result<Bound> {
     let zoned = matches!(bound.data_type(), DataType::Timestamp(_, Some(_)));
     match to {
         DataType::Timestamp(unit, Some(_)) if !zoned => {
@@ -415,12 +521,15 @@ fn finer(a: TimeUnit, b: TimeUnit) -> TimeUnit {
 fn arithmetic(op: Arithmetic, left: Bound, right: Bound, expr: &Expr) -> Result<Bound> {
     let (left, right) = (plain(left), plain(right));
     let (a, b) = (left.data_type().clone(), right.data_type().clone());
+    if a.is_temporal() || b.is_temporal() {
+        return shift(op, left, right, expr);
+    }
     let number = |t: &DataType| is_number(t) || *t == DataType::Null;
     if !number(&a) || !number(&b) {
         return Err(mismatch(&a, &b, expr, "arithmetic needs numbers"));
     }
     let to = if a.is_floating() || b.is_floating() {
-        Some(DataType::Float64)
+        Some(float_result(&a, &b))
     } else if is_decimal(&a) || is_decimal(&b) {
         None
     } else {
@@ -435,6 +544,51 @@ fn arithmetic(op: Arithmetic, left: Bound, right: Bound, expr: &Expr) -> Result<
             };
             (side(left)?, side(right)?)
         }
+    };
+    let data_type = result_type(op, left.data_type(), right.data_type(), expr)?;
+    Ok(Bound::Arithmetic { op, left: Box::new(left), right: Box::new(right), data_type })
+}
+
+/// The wider float; an integer takes the other side's type, a decimal f64.
+fn float_result(a: &DataType, b: &DataType) -> DataType {
+    let rank = |t: &DataType| match t {
+        DataType::Float16 => 1,
+        DataType::Float32 => 2,
+        t if t.is_integer() || *t == DataType::Null => 0,
+        _ => 3,
+    };
+    match rank(a).max(rank(b)) {
+        1 => DataType::Float16,
+        2 => DataType::Float32,
+        _ => DataType::Float64,
+    }
+}
+
+/// Sums and differences of dates, timestamps, durations and intervals. Two dates differ by days, two timestamps by a
+/// duration.
+fn shift(op: Arithmetic, left: Bound, right: Bound, expr: &Expr) -> Result<Bound> {
+    use DataType::{Date32, Duration, Interval, Null, Timestamp};
+    let (a, b) = (left.data_type().clone(), right.data_type().clone());
+    if !matches!(op, Arithmetic::Add | Arithmetic::Subtract) {
+        return Err(mismatch(&a, &b, expr, "times are only added and subtracted"));
+    }
+    let (left, right) = match (&a, &b) {
+        (Null, _) => (widen(left, &b)?, right),
+        (_, Null) => (left, widen(right, &a)?),
+        (Date32, Date32) if op == Arithmetic::Subtract => {
+            let days = |bound| widen(widen(bound, &DataType::Int32)?, &DataType::Int64);
+            (days(left)?, days(right)?)
+        }
+        (Timestamp(..), Timestamp(..)) | (Duration(_), Duration(_)) => align_times(left, right, expr)?,
+        (Timestamp(unit, zone), Duration(other)) => {
+            let unit = finer(*unit, *other);
+            (instant(left, &Timestamp(unit, zone.clone()))?, cast(right, &Duration(unit), true)?)
+        }
+        (Duration(_), Timestamp(..)) | (Interval(_), Date32 | Timestamp(..)) if op == Arithmetic::Add => {
+            return shift(op, right, left, expr);
+        }
+        (Date32 | Timestamp(..), Interval(_)) => (left, right),
+        _ => return Err(mismatch(&a, &b, expr, "write CAST(... AS ...) on one side")),
     };
     let data_type = result_type(op, left.data_type(), right.data_type(), expr)?;
     Ok(Bound::Arithmetic { op, left: Box::new(left), right: Box::new(right), data_type })
@@ -489,15 +643,15 @@ fn negative(input: Bound, expr: &Expr) -> Result<Bound> {
     Ok(Bound::Negate(Box::new(widen(input, &to)?)))
 }
 
-fn in_list(inner: &Expr, list: &[Expr], expr: &Expr, schema: &Schema) -> Result<Bound> {
-    let input = || bind(inner, schema).map(plain);
+fn in_list(inner: &Expr, list: &[Expr], expr: &Expr, scope: &Scope<'_>) -> Result<Bound> {
+    let input = || bind(inner, scope).map(plain);
     let mut scalars = Vec::with_capacity(list.len());
     for item in list {
         // Candidates that take the input's own type go into one set; the first that does not ends the attempt.
-        let (left, right) = align(input()?, plain(bind(item, schema)?), expr)?;
+        let (left, right) = align(input()?, plain(bind(item, scope)?), expr)?;
         match right {
             Bound::Scalar(array) if left.data_type() == input()?.data_type() => scalars.push(array),
-            _ => return any_equal(inner, list, expr, schema),
+            _ => return any_equal(inner, list, expr, scope),
         }
     }
     if scalars.is_empty() {
@@ -509,12 +663,12 @@ fn in_list(inner: &Expr, list: &[Expr], expr: &Expr, schema: &Schema) -> Result<
 }
 
 /// The general form: `a IN (x, y)` as `a = x OR a = y`, as a balanced tree so that long lists stay shallow.
-fn any_equal(inner: &Expr, list: &[Expr], expr: &Expr, schema: &Schema) -> Result<Bound> {
+fn any_equal(inner: &Expr, list: &[Expr], expr: &Expr, scope: &Scope<'_>) -> Result<Bound> {
     match list {
-        [item] => compare(Comparison::Eq, bind(inner, schema)?, bind(item, schema)?, expr),
+        [item] => compare(Comparison::Eq, bind(inner, scope)?, bind(item, scope)?, expr),
         _ => {
             let (left, right) = list.split_at(list.len() / 2);
-            let (left, right) = (any_equal(inner, left, expr, schema)?, any_equal(inner, right, expr, schema)?);
+            let (left, right) = (any_equal(inner, left, expr, scope)?, any_equal(inner, right, expr, scope)?);
             Ok(Bound::Or(Box::new(left), Box::new(right)))
         }
     }

@@ -13,8 +13,10 @@ use arrow::compute::{self, CastOptions, cast_with_options, filter_record_batch};
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
+use rayon::prelude::*;
 
-use super::bind::Bound;
+use super::bind::{Bound, Place};
+use super::choice;
 use super::cuda::Programs;
 use super::{Arithmetic, Comparison};
 use crate::error::{Error, Result};
@@ -49,50 +51,67 @@ impl Predicate {
     ///
     /// # Errors
     /// `InvalidInput` with the lowest failing row of the batch: integer overflow, division by zero, a cast that does not
-    /// fit. Rows that AND or OR have already decided do not fail.
+    /// fit. Rows that AND, OR, CASE or COALESCE have already decided do not fail.
     ///
     /// # Cost
-    /// One pass over the columns read per operator, on the calling thread; nothing is copied but results.
+    /// One pass over the columns read per operator, in row chunks on rayon's threads; nothing is copied but results.
     pub fn evaluate(&self, batch: &RecordBatch) -> Result<BooleanArray> {
-        match self.try_evaluate(batch) {
-            Ok(mask) => Ok(mask),
-            Err(error) => Err(self.locate(batch, error)),
-        }
-    }
-
-    fn try_evaluate(&self, batch: &RecordBatch) -> Result<BooleanArray, ArrowError> {
-        let array = evaluate(&self.root, batch)?.into_array(batch.num_rows())?;
-        Ok(as_boolean(&array)?.clone())
-    }
-
-    /// Names the lowest failing row: the shortest prefix that fails ends in it.
-    fn locate(&self, batch: &RecordBatch, error: ArrowError) -> Error {
-        let (mut passing, mut failing) = (0, batch.num_rows());
-        let mut error = error;
-        while failing - passing > 1 {
-            let middle = passing + (failing - passing) / 2;
-            match self.try_evaluate(&batch.slice(0, middle)) {
-                Ok(_) => passing = middle,
-                Err(e) => (failing, error) = (middle, e),
-            }
-        }
-        Error::InvalidInput {
-            op: "filter",
-            column: None,
-            row: failing.checked_sub(1).map(|row| row as u64),
-            why: format!("{error} in '{}'", self.text),
-        }
+        let mask = |part: &RecordBatch| evaluate(&self.root, part)?.into_array(part.num_rows());
+        in_chunks(batch, |chunk| Ok(vec![mask(chunk)?]))
+            .and_then(|masks| Ok(as_boolean(&masks[0])?.clone()))
+            .map_err(|error| locate("filter", &self.text, batch, error, |part| mask(part).map(drop)))
     }
 }
 
+/// Rows of a chunk: few enough that what one operator leaves is in the cache for the next, many enough that kernels pay.
+const CHUNK: usize = 1 << 16;
+
+/// Evaluates chunks of rows at the same time, and puts the arrays that they give one behind another.
+pub(super) fn in_chunks(
+    batch: &RecordBatch,
+    evaluate: impl Fn(&RecordBatch) -> Result<Vec<ArrayRef>, ArrowError> + Sync,
+) -> Result<Vec<ArrayRef>, ArrowError> {
+    let rows = batch.num_rows();
+    if rows < 2 * CHUNK {
+        return evaluate(batch);
+    }
+    let chunk = |n: usize| evaluate(&batch.slice(n * CHUNK, CHUNK.min(rows - n * CHUNK)));
+    let chunks: Vec<Vec<ArrayRef>> = (0..rows.div_ceil(CHUNK)).into_par_iter().map(chunk).collect::<Result<_, _>>()?;
+    let whole = |output: usize| {
+        let parts: Vec<&dyn Array> = chunks.iter().map(|arrays| arrays[output].as_ref()).collect();
+        compute::concat(&parts)
+    };
+    (0..chunks[0].len()).into_par_iter().map(whole).collect()
+}
+
+/// Names the lowest failing row: the shortest prefix that fails ends in it.
+pub(super) fn locate(
+    op: &'static str,
+    text: &str,
+    batch: &RecordBatch,
+    mut error: ArrowError,
+    evaluate: impl Fn(&RecordBatch) -> Result<(), ArrowError>,
+) -> Error {
+    let (mut passing, mut failing) = (0, batch.num_rows());
+    while failing - passing > 1 {
+        let middle = passing + (failing - passing) / 2;
+        match evaluate(&batch.slice(0, middle)) {
+            Ok(()) => passing = middle,
+            Err(e) => (failing, error) = (middle, e),
+        }
+    }
+    let row = failing.checked_sub(1).map(|row| row as u64);
+    Error::InvalidInput { op, column: None, row, why: format!("{error} in '{text}'") }
+}
+
 /// A value per row, or one for all rows.
-enum Value {
+pub(super) enum Value {
     Array(ArrayRef),
     Scalar(Scalar<ArrayRef>),
 }
 
 impl Value {
-    fn into_array(self, rows: usize) -> Result<ArrayRef, ArrowError> {
+    pub(super) fn into_array(self, rows: usize) -> Result<ArrayRef, ArrowError> {
         match self {
             Value::Array(array) => Ok(array),
             Value::Scalar(scalar) => {
@@ -135,14 +154,14 @@ fn zip(
     })
 }
 
-fn as_boolean(array: &ArrayRef) -> Result<&BooleanArray, ArrowError> {
+pub(super) fn as_boolean(array: &ArrayRef) -> Result<&BooleanArray, ArrowError> {
     array
         .as_any()
         .downcast_ref::<BooleanArray>()
         .ok_or_else(|| ArrowError::ComputeError(format!("expected a boolean, found {}", array.data_type())))
 }
 
-fn evaluate(bound: &Bound, batch: &RecordBatch) -> Result<Value, ArrowError> {
+pub(super) fn evaluate(bound: &Bound, batch: &RecordBatch) -> Result<Value, ArrowError> {
     let sub = |bound: &Bound| evaluate(bound, batch);
     match bound {
         Bound::Column { index, .. } => Ok(Value::Array(batch.column(*index).clone())),
@@ -173,6 +192,33 @@ fn evaluate(bound: &Bound, batch: &RecordBatch) -> Result<Value, ArrowError> {
             let options = CastOptions { safe: *lenient, ..Default::default() };
             sub(input)?.map(|array| cast_with_options(array, to, &options))
         }
+        other => function(other, batch),
+    }
+}
+
+/// The nodes that are calls, apart from [`evaluate`] so that its frame, of which each level of nesting has one, stays small.
+#[inline(never)]
+fn function(bound: &Bound, batch: &RecordBatch) -> Result<Value, ArrowError> {
+    let sub = |bound: &Bound| evaluate(bound, batch);
+    match bound {
+        Bound::Wrapping { op, left, right } => zip(&sub(left)?, &sub(right)?, |l, r| match op {
+            Arithmetic::Add => numeric::add_wrapping(l, r),
+            Arithmetic::Multiply => numeric::mul_wrapping(l, r),
+            _ => numeric::sub_wrapping(l, r),
+        }),
+        Bound::Search { place, input, part } => zip(&sub(input)?, &sub(part)?, |l, r| {
+            let mask = match place {
+                Place::Start => compute::starts_with(l, r)?,
+                Place::End => compute::ends_with(l, r)?,
+                Place::Anywhere => compute::contains(l, r)?,
+            };
+            Ok(Arc::new(mask) as ArrayRef)
+        }),
+        Bound::Length { input, bytes } => sub(input)?.map(|array| choice::lengths(array, *bytes)),
+        Bound::DatePart { part, input } => sub(input)?.map(|array| compute::date_part(array, part.to_arrow())),
+        Bound::Case { branches, otherwise } => choice::case(branches, otherwise, batch),
+        Bound::Coalesce(inputs) => choice::coalesce(inputs, batch),
+        other => Err(ArrowError::ComputeError(format!("{other:?} is no function"))),
     }
 }
 

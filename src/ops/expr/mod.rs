@@ -9,14 +9,29 @@
 //!   for unsigned columns, except differences), checked; `/` on integers truncates; division by zero is an error.
 //! - Floats: -0.0 equals 0.0; NaN equals NaN and is above every number, as in PostgreSQL.
 //! - Text literals become dates, times or timestamps where the other side is one; a timestamp without an offset is UTC.
-//! - The right side of AND and OR is computed only for rows that still need it, so `d <> 0 AND n / d > 2` never fails.
+//! - Arithmetic on floats is in the wider float of the two; integers take the float's type, decimals f64. Sums and
+//!   differences of dates, timestamps, durations and intervals are arrow-rs's, checked; two dates differ by whole days.
+//! - The right side of AND and OR is computed only for rows that still need it, so `d <> 0 AND n / d > 2` never fails; and so
+//!   are the branches of CASE and the arguments of COALESCE.
+//! - `wrapping_add`, `wrapping_sub`, `wrapping_mul` and `wrapping_neg` keep their operands' integer type and never fail.
+//!
+//! [`Select`] and [`Projection`] do the same for several expressions of any type, as a record batch of results.
+//!
+//! Against DataFusion 55: the values are the same, but integers are computed
+//! in 64 bits where DataFusion computes in the operands' width and wraps, u64 beside a signed type is a decimal of other
+//! precision, a literal takes the type of the column beside it where it fits also in CASE and COALESCE, integers compare
+//! with f32 as f64, and a literal with a point beside a decimal is a decimal in comparisons.
 
 mod bind;
+mod call;
+mod choice;
 pub(in crate::ops) mod cuda;
 pub(in crate::ops) mod emit;
 mod eval;
+mod function;
 mod mask;
 mod parse;
+mod project;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -26,6 +41,8 @@ use arrow::datatypes::{DataType, Schema};
 
 use crate::error::{Error, Result};
 pub use eval::Predicate;
+pub use function::{DatePart, Function};
+pub use project::{Projection, Select, SelectItem};
 
 /// A filter expression over named columns.
 ///
@@ -125,6 +142,30 @@ pub enum Expr {
         /// Whether a misfit is null instead of an error.
         lenient: bool,
     },
+    /// `CASE WHEN when THEN then ... [ELSE otherwise] END`, or with an operand that is compared with each `when`. The first
+    /// branch that is true decides; without ELSE, else null.
+    Case {
+        /// What the branches are compared with, if written.
+        operand: Option<Box<Expr>>,
+        /// `when` and `then`, at least one.
+        branches: Vec<(Expr, Expr)>,
+        /// After ELSE.
+        otherwise: Option<Box<Expr>>,
+    },
+    /// `function(args)`.
+    Call {
+        /// Which function.
+        function: Function,
+        /// Its arguments.
+        args: Vec<Expr>,
+    },
+    /// `EXTRACT(part FROM expr)` or `date_part('part', expr)`: a part of a date, time or timestamp, in its own zone.
+    Extract {
+        /// Which part.
+        part: DatePart,
+        /// Of what.
+        expr: Box<Expr>,
+    },
 }
 
 /// A constant in an expression.
@@ -179,8 +220,8 @@ impl Expr {
     /// Reads an expression from SQL text.
     ///
     /// # Errors
-    /// `InvalidInput` on text that is no expression, and on SQL outside the subset that [`Expr`] lists (functions,
-    /// subqueries, CASE), naming the construct.
+    /// `InvalidInput` on text that is no expression, and on SQL outside the subset that [`Expr`] lists (other
+    /// functions, subqueries), naming the construct.
     pub fn parse(text: &str) -> Result<Expr> {
         parse::parse(text)
     }
@@ -215,6 +256,12 @@ impl Expr {
             Expr::InList { expr, list, .. } => std::iter::once(&**expr).chain(list).collect(),
             Expr::Between { expr, low, high, .. } => vec![expr, low, high],
             Expr::Like { expr, pattern, .. } => vec![expr, pattern],
+            Expr::Case { operand, branches, otherwise } => {
+                let branches = branches.iter().flat_map(|(when, then)| [when, then]);
+                operand.as_deref().into_iter().chain(branches).chain(otherwise.as_deref()).collect()
+            }
+            Expr::Call { args, .. } => args.iter().collect(),
+            Expr::Extract { expr, .. } => vec![expr],
         }
     }
 
@@ -237,6 +284,7 @@ impl Expr {
             Expr::Arithmetic { .. } => 8,
             Expr::Negate(_) => 9,
             Expr::Column(_) | Expr::Literal(_) | Expr::Cast { .. } => 10,
+            Expr::Case { .. } | Expr::Call { .. } | Expr::Extract { .. } => 10,
         }
     }
 }
@@ -264,6 +312,18 @@ impl fmt::Display for Child<'_> {
     }
 }
 
+/// Expressions between commas.
+struct Commas<'a>(&'a [Expr]);
+
+impl fmt::Display for Commas<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, item) in self.0.iter().enumerate() {
+            write!(f, "{}{item}", if i == 0 { "" } else { ", " })?;
+        }
+        Ok(())
+    }
+}
+
 /// Prints SQL that parses back to an equal expression.
 impl fmt::Display for Expr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -287,11 +347,7 @@ impl fmt::Display for Expr {
                 write!(f, "{} IS {}{truth}", Child(expr, 9), not(negated))
             }
             Expr::InList { expr, list, negated } => {
-                write!(f, "{} {}IN (", tight(expr), not(negated))?;
-                for (i, item) in list.iter().enumerate() {
-                    write!(f, "{}{item}", if i == 0 { "" } else { ", " })?;
-                }
-                f.write_str(")")
+                write!(f, "{} {}IN ({})", tight(expr), not(negated), Commas(list))
             }
             Expr::Between { expr, low, high, negated } => {
                 write!(f, "{} {}BETWEEN {} AND {}", tight(expr), not(negated), tight(low), tight(high))
@@ -301,9 +357,27 @@ impl fmt::Display for Expr {
                 write!(f, "{} {}{like} {}", tight(expr), not(negated), tight(pattern))
             }
             Expr::Cast { expr, to, lenient } => {
-                let cast = if *lenient { "TRY_CAST" } else { "CAST" };
-                write!(f, "{cast}({expr} AS {})", parse::type_name(to))
+                let (cast, arrow) = if *lenient { ("TRY_CAST", "arrow_try_cast") } else { ("CAST", "arrow_cast") };
+                match parse::type_name(to) {
+                    Some(name) => write!(f, "{cast}({expr} AS {name})"),
+                    None => write!(f, "{arrow}({expr}, {})", Literal::Text(to.to_string())),
+                }
             }
+            Expr::Case { operand, branches, otherwise } => {
+                f.write_str("CASE")?;
+                if let Some(operand) = operand {
+                    write!(f, " {operand}")?;
+                }
+                for (when, then) in branches {
+                    write!(f, " WHEN {when} THEN {then}")?;
+                }
+                if let Some(otherwise) = otherwise {
+                    write!(f, " ELSE {otherwise}")?;
+                }
+                f.write_str(" END")
+            }
+            Expr::Call { function, args } => write!(f, "{function}({})", Commas(args)),
+            Expr::Extract { part, expr } => write!(f, "EXTRACT({part} FROM {expr})"),
         }
     }
 }

@@ -1,14 +1,16 @@
-//! SQL text to [`Expr`], through sqlparser; and the spelling of names and types on the way back.
+//! SQL text to [`Expr`] and [`Select`](super::Select), through sqlparser; and the spelling of names and types on the way back.
 
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
 use sqlparser::ast::{
-    BinaryOperator, CastKind, DataType as Sql, ExactNumberInfo, Expr as Ast, TimezoneInfo, UnaryOperator, Value,
+    BinaryOperator, CastKind, DataType as Sql, ExactNumberInfo, Expr as Ast, Function as Called, FunctionArg,
+    FunctionArgExpr, FunctionArguments, Interval, SelectItem as Item, TimezoneInfo, UnaryOperator, Value,
+    WildcardAdditionalOptions,
 };
 use sqlparser::dialect::GenericDialect;
-use sqlparser::parser::Parser;
+use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
 
-use super::{Arithmetic, Comparison, Expr, Literal};
+use super::{Arithmetic, Comparison, DatePart, Expr, Function, Literal, SelectItem};
 use crate::error::{Error, Result};
 
 const OP: &str = "filter";
@@ -19,12 +21,21 @@ const MAX_BYTES: usize = 1 << 20;
 const STACK: usize = 256 << 20;
 
 pub(super) fn parse(text: &str) -> Result<Expr> {
+    on_a_large_stack(text, parse_here)
+}
+
+/// Reads what stands between SELECT and FROM.
+pub(super) fn parse_select(text: &str) -> Result<Vec<SelectItem>> {
+    on_a_large_stack(text, select_here)
+}
+
+fn on_a_large_stack<T: Send>(text: &str, parse: fn(&str) -> Result<T>) -> Result<T> {
     if text.len() > MAX_BYTES {
         return Err(refuse(format!("the expression has {} bytes, at most {MAX_BYTES} are read", text.len())));
     }
     std::thread::scope(|scope| {
         let parser = std::thread::Builder::new().name("warpline-parse".into()).stack_size(STACK);
-        let thread = parser.spawn_scoped(scope, || parse_here(text)).map_err(|e| Error::io("parser thread", e))?;
+        let thread = parser.spawn_scoped(scope, || parse(text)).map_err(|e| Error::io("parser thread", e))?;
         thread
             .join()
             .unwrap_or_else(|_| Err(Error::Internal { op: OP, why: format!("the parser panicked on {text:?}") }))
@@ -32,14 +43,32 @@ pub(super) fn parse(text: &str) -> Result<Expr> {
 }
 
 fn parse_here(text: &str) -> Result<Expr> {
+    convert(&whole(text, |parser| parser.parse_expr())?, 0)
+}
+
+fn select_here(text: &str) -> Result<Vec<SelectItem>> {
+    let items = whole(text, |parser| parser.parse_projection())?;
+    let item = |item: &Item| match item {
+        Item::UnnamedExpr(ast) => Ok(SelectItem::Expr { expr: convert(ast, 0)?, name: None }),
+        Item::ExprWithAlias { expr, alias } => {
+            Ok(SelectItem::Expr { expr: convert(expr, 0)?, name: Some(alias.value.clone()) })
+        }
+        Item::Wildcard(options) if *options == WildcardAdditionalOptions::default() => Ok(SelectItem::All),
+        other => Err(outside(&other.to_string())),
+    };
+    items.iter().map(item).collect()
+}
+
+/// Parses the whole text.
+fn whole<T>(text: &str, parse: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>) -> Result<T> {
     let bad = |e: &dyn std::fmt::Display| refuse(format!("cannot parse '{}': {e}", clip(text)));
     let mut parser = Parser::new(&GenericDialect {}).try_with_sql(text).map_err(|e| bad(&e))?;
-    let ast = parser.parse_expr().map_err(|e| bad(&e))?;
+    let parsed = parse(&mut parser).map_err(|e| bad(&e))?;
     let rest = parser.peek_token();
     if rest.token != Token::EOF {
         return Err(bad(&format!("unexpected '{rest}' after a complete expression")));
     }
-    convert(&ast, 0)
+    Ok(parsed)
 }
 
 /// The text, shortened for a one-line message.
@@ -53,7 +82,7 @@ fn refuse(why: String) -> Error {
 }
 
 fn outside(what: &str) -> Error {
-    let hint = "a filter takes comparisons, AND, OR, NOT, IS NULL, IN, BETWEEN, LIKE, arithmetic and CAST";
+    let hint = "a filter takes comparisons, AND, OR, NOT, IS NULL, IN, BETWEEN, LIKE, arithmetic, CAST, CASE, EXTRACT and few functions";
     Error::unsupported(OP, format!("'{}'", clip(what)), hint)
 }
 
@@ -99,8 +128,95 @@ fn convert(ast: &Ast, depth: usize) -> Result<Expr> {
             let lenient = matches!(kind, CastKind::TryCast | CastKind::SafeCast);
             Expr::Cast { expr: sub(expr)?, to: data_type(to)?, lenient }
         }
+        Ast::Case { operand, conditions, else_result, .. } => {
+            let branch = |case: &sqlparser::ast::CaseWhen| {
+                Ok((convert(&case.condition, depth + 1)?, convert(&case.result, depth + 1)?))
+            };
+            Expr::Case {
+                operand: operand.as_deref().map(sub).transpose()?,
+                branches: conditions.iter().map(branch).collect::<Result<_>>()?,
+                otherwise: else_result.as_deref().map(sub).transpose()?,
+            }
+        }
+        Ast::Extract { field, expr, .. } => Expr::Extract { part: date_part(&field.to_string())?, expr: sub(expr)? },
+        Ast::Interval(interval) => return span(interval, ast),
+        Ast::Function(called) => {
+            let args = arguments(called).ok_or_else(|| outside(&ast.to_string()))?;
+            let args = args.into_iter().map(|arg| convert(arg, depth + 1)).collect::<Result<_>>()?;
+            return call(&called.name.to_string(), args, ast);
+        }
         other => return Err(outside(&other.to_string())),
     })
+}
+
+fn date_part(name: &str) -> Result<DatePart> {
+    let hint = "use YEAR, QUARTER, MONTH, WEEK, DAY, DOW, DOY, HOUR, MINUTE or SECOND";
+    DatePart::named(name).ok_or_else(|| Error::unsupported(OP, format!("the date part '{}'", clip(name)), hint))
+}
+
+/// `INTERVAL '2' DAY` and `INTERVAL '2 days'`, as a cast of the text.
+fn span(interval: &Interval, ast: &Ast) -> Result<Expr> {
+    let Interval { value, leading_field, leading_precision: None, last_field: None, .. } = interval else {
+        return Err(outside(&ast.to_string()));
+    };
+    let Ast::Value(value) = &**value else { return Err(outside(&ast.to_string())) };
+    let text = match literal(&value.value)? {
+        Literal::Text(text) => text,
+        Literal::Integer(number) => number.to_string(),
+        _ => return Err(outside(&ast.to_string())),
+    };
+    let text = leading_field.as_ref().map_or_else(|| text.clone(), |unit| format!("{text} {unit}"));
+    let to = DataType::Interval(IntervalUnit::MonthDayNano);
+    Ok(Expr::Cast { expr: Box::new(Expr::Literal(Literal::Text(text))), to, lenient: false })
+}
+
+/// The arguments of a plain call: no DISTINCT, FILTER, OVER or names.
+fn arguments(called: &Called) -> Option<Vec<&Ast>> {
+    let FunctionArguments::List(list) = &called.args else { return None };
+    let plain = called.parameters == FunctionArguments::None
+        && called.filter.is_none()
+        && called.null_treatment.is_none()
+        && called.over.is_none()
+        && called.within_group.is_empty()
+        && list.duplicate_treatment.is_none()
+        && list.clauses.is_empty();
+    let plain_argument = |arg| match arg {
+        &FunctionArg::Unnamed(FunctionArgExpr::Expr(ref ast)) => Some(ast),
+        _ => None,
+    };
+    if plain { list.args.iter().map(plain_argument).collect() } else { None }
+}
+
+fn call(name: &str, mut args: Vec<Expr>, ast: &Ast) -> Result<Expr> {
+    let lower = name.to_ascii_lowercase();
+    match (lower.as_str(), args.as_slice()) {
+        ("arrow_cast" | "arrow_try_cast", [_, Expr::Literal(Literal::Text(to))]) => {
+            let to = to.parse().map_err(|e| refuse(format!("'{}' is no Arrow type: {e}", clip(to))))?;
+            let lenient = lower == "arrow_try_cast";
+            return Ok(Expr::Cast { expr: Box::new(args.swap_remove(0)), to: castable(to)?, lenient });
+        }
+        ("date_part" | "datepart", [Expr::Literal(Literal::Text(part)), _]) => {
+            return Ok(Expr::Extract { part: date_part(part)?, expr: Box::new(args.swap_remove(1)) });
+        }
+        _ => {}
+    }
+    let Some(function) = Function::named(name) else { return Err(outside(&ast.to_string())) };
+    Ok(Expr::Call { function, args })
+}
+
+/// Types that an expression may be cast to.
+pub(super) fn castable(to: DataType) -> Result<DataType> {
+    use DataType::*;
+    let good = match to {
+        Decimal32(p, s) => (1..=9).contains(&p) && s.unsigned_abs() <= p,
+        Decimal64(p, s) => (1..=18).contains(&p) && s.unsigned_abs() <= p,
+        Decimal128(p, s) => (1..=38).contains(&p) && s.unsigned_abs() <= p,
+        Decimal256(p, s) => (1..=76).contains(&p) && s.unsigned_abs() <= p,
+        Boolean | Utf8 | LargeUtf8 | Utf8View | Binary | LargeBinary | BinaryView => true,
+        _ => to.is_integer() || to.is_floating() || to.is_temporal(),
+    };
+    let hint = "cast to a number, a boolean, text, binary, a date, a time or a decimal within its precision";
+    if good { Ok(to) } else { Err(Error::unsupported(OP, format!("a cast to {to}"), hint)) }
 }
 
 fn binary(left: Expr, op: &BinaryOperator, right: Expr, ast: &Ast) -> Result<Expr> {
@@ -171,6 +287,7 @@ fn data_type(sql: &Sql) -> Result<DataType> {
         Sql::Float(_) | Sql::Double(_) | Sql::DoublePrecision | Sql::Float8 | Sql::Float64 => DataType::Float64,
         Sql::Varchar(None) | Sql::Text | Sql::String(None) => DataType::Utf8,
         Sql::Date => DataType::Date32,
+        Sql::Interval { fields: None, precision: None } => DataType::Interval(IntervalUnit::MonthDayNano),
         Sql::Timestamp(None, zone) => {
             let zone = matches!(zone, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz).then(|| "+00:00".into());
             DataType::Timestamp(TimeUnit::Microsecond, zone)
@@ -186,9 +303,9 @@ fn data_type(sql: &Sql) -> Result<DataType> {
     })
 }
 
-/// The SQL spelling of a type that [`data_type`] reads; others in Arrow's spelling.
-pub(super) fn type_name(data_type: &DataType) -> String {
-    match data_type {
+/// The SQL spelling of a type, where [`data_type`] reads one.
+pub(super) fn type_name(data_type: &DataType) -> Option<String> {
+    Some(match data_type {
         DataType::Boolean => "BOOLEAN".into(),
         DataType::Int8 => "TINYINT".into(),
         DataType::Int16 => "SMALLINT".into(),
@@ -203,10 +320,13 @@ pub(super) fn type_name(data_type: &DataType) -> String {
         DataType::Utf8 => "VARCHAR".into(),
         DataType::Date32 => "DATE".into(),
         DataType::Timestamp(TimeUnit::Microsecond, None) => "TIMESTAMP".into(),
-        DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => "TIMESTAMP WITH TIME ZONE".into(),
-        DataType::Decimal128(p, s) => format!("DECIMAL({p}, {s})"),
-        other => other.to_string(),
-    }
+        DataType::Timestamp(TimeUnit::Microsecond, Some(zone)) if **zone == *"+00:00" => {
+            "TIMESTAMP WITH TIME ZONE".into()
+        }
+        DataType::Interval(IntervalUnit::MonthDayNano) => "INTERVAL".into(),
+        DataType::Decimal128(p, s) if (0..=*p as i8).contains(s) => format!("DECIMAL({p}, {s})"),
+        _ => return None,
+    })
 }
 
 /// A column name as SQL: bare where it is a plain word that the parser reads as a name, else in double quotes.

@@ -62,6 +62,12 @@ impl Emit<'_> {
                 let lane = self.lane(input, active)?;
                 self.cast(lane, input.data_type(), to, *lenient, active)
             }
+            Bound::Case { .. } => Err(host_only("CASE")),
+            Bound::Coalesce(_) => Err(host_only("COALESCE")),
+            Bound::Wrapping { .. } => Err(host_only("wrapping arithmetic")),
+            Bound::Search { .. } => Err(host_only("starts_with, ends_with and contains")),
+            Bound::Length { .. } => Err(host_only("length and octet_length")),
+            Bound::DatePart { .. } => Err(host_only("EXTRACT")),
         }
     }
 
@@ -238,6 +244,10 @@ impl Emit<'_> {
             }
         }
     }
+}
+
+fn host_only(what: &str) -> Error {
+    Error::unsupported(OP, format!("{what} on a device"), "evaluate it on the host")
 }
 
 /// The key of a set's member, given the bits that a register would hold.
