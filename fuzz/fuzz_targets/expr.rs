@@ -1,4 +1,4 @@
-//! Any text through the filter expressions: no panic; what is read prints as text that reads as the same expression, and
+//! Any text through the filter expressions and the select lists: no panic; what is read prints as text that reads as the same expression, and
 //! what binds to a table can be computed or is refused.
 //!
 //! `RUSTC_BOOTSTRAP=1 cargo fuzz run expr CORPUS_FOLDER -- -timeout=20`
@@ -7,10 +7,10 @@
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::{ArrayRef, BooleanArray, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringArray};
-use arrow::array::{Date32Array, TimestampMicrosecondArray, UInt8Array};
+use arrow::array::{BinaryViewArray, Date32Array, DurationSecondArray, TimestampMicrosecondArray, UInt8Array};
 use libfuzzer_sys::fuzz_target;
 use warpline::arrow;
-use warpline::ops::expr::Expr;
+use warpline::ops::expr::{Expr, Select};
 
 /// A row of ordinary values, one of extremes, one of nulls.
 fn table() -> &'static RecordBatch {
@@ -26,6 +26,8 @@ fn table() -> &'static RecordBatch {
             ("d", Arc::new(decimal.expect("fits"))),
             ("t", Arc::new(TimestampMicrosecondArray::from(vec![Some(0), Some(i64::MAX), None]))),
             ("y", Arc::new(Date32Array::from(vec![Some(0), Some(i32::MIN), None]))),
+            ("g", Arc::new(DurationSecondArray::from(vec![Some(1), Some(i64::MAX), None]))),
+            ("v", Arc::new(BinaryViewArray::from(vec![Some(&b"a"[..]), Some(&b"longer than twelve"[..]), None]))),
         ];
         RecordBatch::try_from_iter(columns).expect("a batch")
     })
@@ -33,6 +35,18 @@ fn table() -> &'static RecordBatch {
 
 fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok(select) = Select::parse(text) {
+        let printed = select.to_string();
+        match Select::parse(&printed) {
+            Ok(again) => assert_eq!(again, select, "{text:?} prints as {printed:?}"),
+            Err(e) => panic!("{text:?} prints as {printed:?}, which is refused: {e}"),
+        }
+        if let Ok(projection) = select.bind(&table().schema())
+            && let Ok(out) = projection.evaluate(table())
+        {
+            assert_eq!(out.num_rows(), table().num_rows());
+        }
+    }
     let Ok(expr) = Expr::parse(text) else { return };
     let printed = expr.to_string();
     match Expr::parse(&printed) {

@@ -2,6 +2,7 @@
 
 mod device;
 mod functions;
+mod typed;
 
 use std::sync::Arc;
 
@@ -145,6 +146,9 @@ fn decimals_compare_and_compute_exactly() {
     assert_eq!(mask("price = n", &data), "0010");
     assert_eq!(mask("price + price = 0.22", &data), "0100");
     assert_eq!(mask("price * n >= 0.11", &data), "0110");
+    // Decimals of two scales keep their digits.
+    assert_eq!(mask("price * CAST(0.125 AS DECIMAL(4, 3)) = 0.0125", &data), "1000");
+    assert_eq!(mask("price + CAST(n AS DECIMAL(20, 4)) / 3 > 0.4433", &data), "0111");
     assert_eq!(mask("price IN (1, 0.11)", &data), "0110");
 }
 

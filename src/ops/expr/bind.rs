@@ -538,9 +538,12 @@ fn arithmetic(op: Arithmetic, left: Bound, right: Bound, expr: &Expr) -> Result<
     let (left, right) = match &to {
         Some(to) => (widen(left, to)?, widen(right, to)?),
         None => {
-            let side = |bound: Bound| match is_decimal(bound.data_type()) {
-                true => widen(bound, &wide_decimal(&a, &b, None)),
-                false => widen(bound, &wide_decimal(&a, &b, Some(0))),
+            // Each with its own digits: arrow-rs's kernels bring the scales together.
+            let large = matches!(a, DataType::Decimal256(..)) || matches!(b, DataType::Decimal256(..));
+            let side = |bound: Bound| {
+                let (precision, scale) = digits(bound.data_type());
+                let to = if large { DataType::Decimal256 } else { DataType::Decimal128 };
+                widen(bound, &to(precision as u8, scale as i8))
             };
             (side(left)?, side(right)?)
         }
@@ -579,19 +582,43 @@ fn shift(op: Arithmetic, left: Bound, right: Bound, expr: &Expr) -> Result<Bound
             let days = |bound| widen(widen(bound, &DataType::Int32)?, &DataType::Int64);
             (days(left)?, days(right)?)
         }
-        (Timestamp(..), Timestamp(..)) | (Duration(_), Duration(_)) => align_times(left, right, expr)?,
+        (Timestamp(..), Timestamp(..)) => {
+            let (left, right) = align_times(left, right, expr)?;
+            (in_utc(left, false)?, in_utc(right, false)?)
+        }
+        (Duration(_), Duration(_)) => align_times(left, right, expr)?,
         (Timestamp(unit, zone), Duration(other)) => {
-            let unit = finer(*unit, *other);
-            (instant(left, &Timestamp(unit, zone.clone()))?, cast(right, &Duration(unit), true)?)
+            let to = Timestamp(finer(*unit, *other), zone.clone());
+            let left = in_utc(instant(left, &to)?, false)?;
+            let right = cast(right, &Duration(finer(*unit, *other)), true)?;
+            return instant(shifted(op, left, right, expr)?, &to);
         }
         (Duration(_), Timestamp(..)) | (Interval(_), Date32 | Timestamp(..)) if op == Arithmetic::Add => {
             return shift(op, right, left, expr);
         }
-        (Date32 | Timestamp(..), Interval(_)) => (left, right),
+        (Date32 | Timestamp(..), Interval(_)) => {
+            let left = in_utc(left, true)?;
+            return instant(shifted(op, left, right, expr)?, &a);
+        }
         _ => return Err(mismatch(&a, &b, expr, "write CAST(... AS ...) on one side")),
     };
+    shifted(op, left, right, expr)
+}
+
+fn shifted(op: Arithmetic, left: Bound, right: Bound, expr: &Expr) -> Result<Bound> {
     let data_type = result_type(op, left.data_type(), right.data_type(), expr)?;
     Ok(Bound::Arithmetic { op, left: Box::new(left), right: Box::new(right), data_type })
+}
+
+/// A zoned timestamp as the same instant at offset zero: arrow-rs built without a zone database takes offsets only.
+/// `local`: only where the zone is UTC by name, because the local date counts.
+pub(super) fn in_utc(bound: Bound, local: bool) -> Result<Bound> {
+    match bound.data_type().clone() {
+        DataType::Timestamp(unit, Some(zone)) if !local || matches!(&*zone, "UTC" | "Etc/UTC" | "GMT" | "Z") => {
+            widen(bound, &DataType::Timestamp(unit, Some("+00:00".into())))
+        }
+        _ => Ok(bound),
+    }
 }
 
 /// Where integers are computed: u64 for unsigned operands (a literal counts by its sign), except for differences of narrow
@@ -606,20 +633,6 @@ fn integer_result(op: Arithmetic, left: &Bound, right: &Bound) -> DataType {
         (true, wide) if wide || op != Arithmetic::Subtract => DataType::UInt64,
         (_, true) => DataType::Decimal128(20, 0),
         _ => DataType::Int64,
-    }
-}
-
-/// The decimal type in which a decimal (its own scale) or an integer (scale 0) meets the other operand.
-fn wide_decimal(a: &DataType, b: &DataType, scale: Option<i8>) -> DataType {
-    let decimal = if is_decimal(a) { a } else { b };
-    match (decimal, scale) {
-        (DataType::Decimal256(..), Some(scale)) => DataType::Decimal256(20, scale),
-        (DataType::Decimal256(p, s), None) => DataType::Decimal256(*p, *s),
-        (_, Some(scale)) => DataType::Decimal128(20, scale),
-        (other, None) => {
-            let (p, s) = digits(other);
-            DataType::Decimal128(p as u8, s as i8)
-        }
     }
 }
 

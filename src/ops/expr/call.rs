@@ -3,7 +3,8 @@
 use arrow::datatypes::DataType;
 
 use super::bind::{
-    Bound, OP, Place, Scope, align, bind, boolean, compare, instant, integer, is_binary, is_text, plain, scalar, widen,
+    Bound, OP, Place, Scope, align, bind, boolean, compare, in_utc, instant, integer, is_binary, is_text, plain,
+    scalar, widen,
 };
 use super::{Arithmetic, Comparison, DatePart, Expr, Function, Literal};
 use crate::error::{Error, Result};
@@ -111,8 +112,10 @@ pub(super) fn extract(part: DatePart, input: Bound, expr: &Expr) -> Result<Bound
     if !data_type.is_temporal() || time {
         return Err(Error::invalid(OP, format!("'{expr}': a date, time or timestamp is needed, not {data_type}")));
     }
+    let input = in_utc(input, true)?;
+    let data_type = input.data_type();
     // Whether the type has the part, and whether its zone is known.
-    arrow::compute::date_part(&arrow::array::new_empty_array(&data_type), part.to_arrow())
+    arrow::compute::date_part(&arrow::array::new_empty_array(data_type), part.to_arrow())
         .map_err(|e| Error::invalid(OP, format!("'{expr}': {e}")))?;
     Ok(Bound::DatePart { part, input: Box::new(input) })
 }

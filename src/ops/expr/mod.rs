@@ -17,7 +17,7 @@
 //!
 //! [`Select`] and [`Projection`] do the same for several expressions of any type, as a record batch of results.
 //!
-//! Against DataFusion 55: the values are the same, but integers are computed
+//! Against DataFusion 55 (`tests/golden/make_expr_typed.py`): the values are the same, but integers are computed
 //! in 64 bits where DataFusion computes in the operands' width and wraps, u64 beside a signed type is a decimal of other
 //! precision, a literal takes the type of the column beside it where it fits also in CASE and COALESCE, integers compare
 //! with f32 as f64, and a literal with a point beside a decimal is a decimal in comparisons.
