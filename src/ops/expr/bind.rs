@@ -317,14 +317,25 @@ fn cast(bound: Bound, to: &DataType, fallible: bool) -> Result<Bound> {
     if bound.data_type() == to {
         return Ok(bound);
     }
-    match bound {
+    steps(bound.data_type(), to).into_iter().try_fold(bound, |bound, to| match bound {
         Bound::Scalar(array) => {
             let options = CastOptions { safe: false, ..Default::default() };
-            let cast = cast_with_options(&array, to, &options).map_err(|e| Error::arrow(OP, e))?;
-            Ok(Bound::Scalar(cast))
+            Ok(Bound::Scalar(cast_with_options(&array, &to, &options).map_err(|e| Error::arrow(OP, e))?))
         }
-        input => Ok(Bound::Cast { input: Box::new(input), to: to.clone(), lenient: false, fallible }),
-    }
+        input => Ok(Bound::Cast { input: Box::new(input), to, lenient: false, fallible }),
+    })
+}
+
+/// The casts that lead to a type: arrow-rs multiplies unchecked from some units to finer ones, where a detour is checked.
+fn steps(from: &DataType, to: &DataType) -> Vec<DataType> {
+    use DataType::{Date64, Duration, Int64, Time64, Timestamp};
+    use TimeUnit::{Microsecond, Millisecond, Nanosecond};
+    let detour = match (from, to) {
+        (Date64, Timestamp(Microsecond | Nanosecond, zone)) => vec![Timestamp(Millisecond, zone.clone())],
+        (Time64(Microsecond), Time64(Nanosecond)) => vec![Int64, Duration(Microsecond), Duration(Nanosecond), Int64],
+        _ => vec![],
+    };
+    detour.into_iter().chain([to.clone()]).collect()
 }
 
 pub(super) fn compare(op: Comparison, left: Bound, right: Bound, expr: &Expr) -> Result<Bound> {
@@ -692,13 +703,12 @@ fn explicit_cast(input: Bound, to: &DataType, lenient: bool, expr: &Expr) -> Res
     if !can_cast_types(&from, to) {
         return Err(Error::invalid(OP, format!("'{expr}': {from} does not cast to {to}")));
     }
-    match input {
+    steps(&from, to).into_iter().try_fold(input, |input, to| match input {
         Bound::Scalar(array) => {
             let options = CastOptions { safe: lenient, ..Default::default() };
-            let value =
-                cast_with_options(&array, to, &options).map_err(|e| Error::invalid(OP, format!("'{expr}': {e}")))?;
-            Ok(Bound::Scalar(value))
+            let value = cast_with_options(&array, &to, &options);
+            Ok(Bound::Scalar(value.map_err(|e| Error::invalid(OP, format!("'{expr}': {e}")))?))
         }
-        input => Ok(Bound::Cast { input: Box::new(input), to: to.clone(), lenient, fallible: true }),
-    }
+        input => Ok(Bound::Cast { input: Box::new(input), to, lenient, fallible: true }),
+    })
 }
