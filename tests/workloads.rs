@@ -11,6 +11,7 @@ use warpline::image::jpeg_decode::{DecodeOptions, jpeg_decode};
 use warpline::image::{
     DType, Images, Layout, Normalize, Patches, Preprocess, RandomCrop, Resize, normalize, preprocess, resize,
 };
+use warpline::ops::expr::Expr;
 use warpline::{Batch, Column, ExecCtx, ops};
 
 use crate::common::samples::Random;
@@ -47,6 +48,15 @@ fn filter(ctx: &ExecCtx) -> usize {
     let input = table(false).to(ctx).expect("upload");
     let output = ops::filter(ctx, &input, &mask.to(ctx).expect("upload")).expect("a filter");
     mask.nbytes() + 2 * output.nbytes()
+}
+
+/// Half of the rows, by a condition on both columns. All rows of both are read, the kept ones read again and written.
+fn filter_where(ctx: &ExecCtx) -> usize {
+    let input = table(false).to(ctx).expect("upload");
+    let condition = Expr::parse("wide > 0 AND (narrow IS NULL OR narrow < 2000000000)").expect("it parses");
+    let predicate = condition.bind(input.schema()).expect("it binds");
+    let output = ops::filter_where(ctx, &input, &predicate).expect("a filter");
+    input.nbytes() + 2 * output.nbytes()
 }
 
 /// Half as many rows as there are, drawn at random. The indices and the drawn rows are read, those rows are written.
@@ -124,7 +134,8 @@ fn decoded(ctx: &ExecCtx) -> usize {
 /// An operator: the name of its kernel file, what is done, and how.
 type Workload = (&'static str, &'static str, fn(&ExecCtx) -> usize);
 
-const WORKLOADS: [Workload; 6] = [
+const WORKLOADS: [Workload; 7] = [
+    ("expr", "half of 100,000 rows of i64 and nullable i32, by a condition on both", filter_where),
     ("filter", "half of 100,000 rows of i64 and nullable i32", filter),
     ("gather", "50,000 random rows of 100,000 of i64, nullable i32 and strings", gather),
     ("jpeg_decode", "2 images of 500x375, 4:2:0, quality 85", decoded),

@@ -1,6 +1,6 @@
 //! Stages on a device: copies between places, the budget there, errors there.
 
-use warpline::arrow::array::UInt32Array;
+use warpline::arrow::array::{StringArray, UInt32Array};
 use warpline::arrow::datatypes::{DataType, UInt32Type};
 use warpline::column::DeviceColumn;
 use warpline::device::{Grid, UserArg, UserModule};
@@ -101,6 +101,36 @@ fn the_budget_holds_on_the_device_and_any_settings_give_the_same() {
             assert_eq!(values(&out.batches), (5..20_005).collect::<Vec<_>>());
             assert!(out.report.peak <= budget && out.report.device.unwrap().peak <= budget);
         }
+    });
+}
+
+#[test]
+fn a_filter_on_a_device_keeps_the_host_s_rows_and_gives_its_errors() {
+    with_device(|ctx| {
+        let text: ArrayRef = Arc::new(StringArray::from_iter((0..5000).map(|i| (i % 5 != 0).then(|| format!("t{i}")))));
+        let number: ArrayRef = Arc::new(UInt32Array::from_iter_values(0..5000));
+        let batch = RecordBatch::try_from_iter([("n", number), ("text", text)]).unwrap();
+        let batch = Batch::from_record_batch(&batch);
+        let source = || MemorySource::new(batch.schema().clone(), vec![batch.clone()]).unwrap();
+        let run = |condition: &str, device: bool| {
+            let pipeline = Pipeline::from_source(source()).batch_rows(700);
+            let pipeline = if device { pipeline.on(ctx) } else { pipeline };
+            pipeline.filter(condition).and_then(Pipeline::collect)
+        };
+        // The second casts from text, which a device cannot: the condition is evaluated on the host.
+        for condition in
+            ["n % 3 = 1 AND text LIKE '%7%'", "TRY_CAST(text AS INT) IS NULL AND n < 4000", "n >= 0", "n < 0"]
+        {
+            let (host, device) = (run(condition, false).unwrap(), run(condition, true).unwrap());
+            assert_eq!(values(&device.batches), values(&host.batches), "{condition}");
+            let report = device.report.device.unwrap();
+            assert!(report.peak <= device.report.budget, "{condition}");
+        }
+        let errors =
+            [false, true].map(|device| run("10 / (n - 3001) > 0", device).err().expect("an error").to_string());
+        assert_eq!(errors[0], errors[1]);
+        // The row of its batch, which holds 700.
+        assert!(errors[0].contains("row 201: "), "{}", errors[0]);
     });
 }
 

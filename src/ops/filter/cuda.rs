@@ -1,5 +1,6 @@
 //! Filter on a device: two launches for all columns that move by row; strings, binary and lists go through gather.
 
+use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::DataType;
 
 use crate::column::layout::{Layout, bit_bytes};
@@ -49,19 +50,27 @@ pub(super) fn filter(ctx: &ExecCtx, batch: &Batch, mask: &Column) -> Result<Batc
     Batch::try_new(batch.schema().clone(), kept, selection.count, ctx.placement())
 }
 
-/// See [`super::filter_where`]; the batch has at least one row.
-pub(super) fn filter_where(ctx: &ExecCtx, batch: &Batch, predicate: &Predicate) -> Result<Batch> {
+/// See [`super::filter_where`]; the batch has at least one row. With `mask`, which rows were kept comes to the host.
+pub(super) fn filter_where(
+    ctx: &ExecCtx,
+    batch: &Batch,
+    predicate: &Predicate,
+    mask: bool,
+) -> Result<(Batch, Option<BooleanBuffer>)> {
     let cuda = device(ctx)?;
     let columns = columns_of(batch)?;
     let selection = match Selection::evaluate(cuda, predicate, &columns, batch.num_rows())? {
         Ok(selection) => selection,
         Err(row) => return Err(predicate.explain(ctx, batch, row)),
     };
-    if selection.count == batch.num_rows() {
-        return Ok(batch.clone());
+    let rows = batch.num_rows();
+    if selection.count == rows {
+        return Ok((batch.clone(), mask.then(|| BooleanBuffer::new_set(rows))));
     }
     let kept = selection.apply(&columns)?.into_iter().map(Column::from).collect();
-    Batch::try_new(batch.schema().clone(), kept, selection.count, ctx.placement())
+    let kept = Batch::try_new(batch.schema().clone(), kept, selection.count, ctx.placement())?;
+    let bits = mask.then(|| cuda.download(OP, &selection.mask)).transpose()?;
+    Ok((kept, bits.map(|bits| BooleanBuffer::new(bits, 0, rows))))
 }
 
 /// A mask whose rows are counted.

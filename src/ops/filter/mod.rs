@@ -3,6 +3,7 @@
 mod cuda;
 mod host;
 
+use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::DataType;
 
 use crate::column::layout::Layout;
@@ -97,8 +98,21 @@ pub fn filter_where(ctx: &ExecCtx, batch: &Batch, predicate: &Predicate) -> Resu
     }
     match ctx.placement() {
         Placement::Host => host::filter_by(ctx, batch, &predicate.evaluate(&batch.to_record_batch()?)?),
-        Placement::Cuda(_) => cuda::filter_where(ctx, batch, predicate),
+        Placement::Cuda(_) => Ok(cuda::filter_where(ctx, batch, predicate, false)?.0),
     }
+}
+
+/// [`filter_where`] on a device, for who must know which rows were kept: they come to the host, 1/8 byte a row.
+pub(crate) fn filter_where_masked(
+    ctx: &ExecCtx,
+    batch: &Batch,
+    predicate: &Predicate,
+) -> Result<(Batch, BooleanBuffer)> {
+    ctx.expect(OP, batch.placement())?;
+    check(batch)?;
+    let (kept, mask) = cuda::filter_where(ctx, batch, predicate, true)?;
+    let missing = || Error::Internal { op: OP, why: "no mask came back".to_owned() };
+    Ok((kept, mask.ok_or_else(missing)?))
 }
 
 /// The device memory that [`filter_where`] takes for this batch, as [`filter_plan`] tells it for [`filter`]; without the

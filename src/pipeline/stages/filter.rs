@@ -8,12 +8,13 @@ use arrow::datatypes::SchemaRef;
 
 use crate::column::{Batch, Column, Placement};
 use crate::device::ExecCtx;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ops::expr::{Expr, Predicate};
-use crate::ops::filter;
+use crate::ops::{filter, filter_where_masked, filter_where_plan};
 use crate::pipeline::{Bound, Item, Stage};
 
-/// Filters by an expression. The mask is computed on the host; the rows are moved where the stage is placed.
+/// Filters by an expression, where the stage is placed. What a device cannot evaluate is evaluated on the host, where the
+/// batch is; its rows are still moved on the device.
 pub struct FilterStage {
     expr: Expr,
     predicate: OnceLock<Predicate>,
@@ -57,13 +58,27 @@ impl Stage for FilterStage {
 
     fn bound(&self, batch: &Batch) -> Result<Bound> {
         let bytes = batch.nbytes() as u64;
-        // On a device the batch is there as well, and its selection on both sides.
-        let copies = if self.placement == Placement::Host { 0 } else { 2 * bytes };
+        // On a device the batch is there as well, and its selection on both sides; the mask is on both, too.
+        let copies = match self.placement {
+            Placement::Host => 0,
+            _ => {
+                let plan = filter_where_plan(batch, self.predicate(batch.schema())?);
+                bytes + plan.map_or(bytes, |plan| plan.workspace + plan.output)
+            }
+        };
         Ok(Bound { workspace: copies + batch.num_rows() as u64, output: bytes })
     }
 
     fn launch(&self, ctx: &ExecCtx, item: Item) -> Result<Item> {
         let batch = item.batch();
+        if ctx.placement() != Placement::Host {
+            match filter_where_masked(ctx, &batch.to(ctx)?, self.predicate(batch.schema())?) {
+                Ok((kept, _)) if kept.num_rows() == batch.num_rows() => return Ok(item),
+                Ok((kept, keep)) => return item.filtered(kept.to_host()?, &keep),
+                Err(Error::Unsupported { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
         let mask = self.predicate(batch.schema())?.evaluate(&batch.to_record_batch()?)?;
         let keep = selected(&mask);
         if keep.count_set_bits() == batch.num_rows() {
