@@ -13,13 +13,13 @@ use super::{UPRIGHT, corpora, golden, mutate};
 use crate::common::samples::Random;
 use crate::common::with_device;
 
-fn column(files: &[Option<&[u8]>]) -> Column {
+pub(super) fn column(files: &[Option<&[u8]>]) -> Column {
     let array: ArrayRef = Arc::new(BinaryArray::from_iter(files.iter()));
     Column::from_array(array)
 }
 
 /// Decodes files on the device and compares all rows and errors with the host twin's.
-fn compare(ctx: &ExecCtx, files: &[(String, Vec<u8>)], options: &DecodeOptions) {
+pub(super) fn compare(ctx: &ExecCtx, files: &[(String, Vec<u8>)], options: &DecodeOptions) {
     let rows: Vec<Option<&[u8]>> = files.iter().map(|(_, data)| Some(data.as_slice())).collect();
     let column = column(&rows);
     let host = ExecCtx::host(0).expect("a host context");

@@ -15,6 +15,7 @@ use super::oracle::sha256;
 use crate::common::samples::Random;
 
 mod device;
+mod grid;
 
 const UPRIGHT: DecodeOptions =
     DecodeOptions { corrupt: Corrupt::AsPillow, exif_orientation: true, max_pixels: 178_956_970 };
