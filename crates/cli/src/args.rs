@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use warpline::ExecCtx;
 use warpline::image::{DType, Interpolation, Layout, Normalize, Place, Preprocess, RandomCrop, Resize};
+use warpline::ops::join::JoinType;
 use warpline::pipeline::Bytes;
 
 use crate::exit::{self, Exit, Failure};
@@ -35,12 +36,16 @@ pub struct RunArgs {
     /// Keep rows for which this SQL condition is true, as 'width >= 224 AND label IS NOT NULL'.
     #[arg(long, value_name = "SQL")]
     pub filter: Option<String>,
-    /// Join this Parquet file (an inner join, on the host) on the columns of --on.
+    /// Join this Parquet file on the columns of --on, on the host.
     #[arg(long, value_name = "FILE", requires = "on")]
     pub join: Option<PathBuf>,
     /// Key columns of --join, of the same names on both sides.
     #[arg(long, value_name = "COL", value_delimiter = ',', requires = "join")]
     pub on: Vec<String>,
+    /// Which rows of the input --join keeps: those with a match (inner), all (left), those with a match but without the
+    /// file's columns (semi), those without one (anti), all with a column `mark` that tells (mark).
+    #[arg(long, default_value = "inner", value_name = "TYPE", requires = "join")]
+    pub join_type: JoinKind,
     /// The column of encoded images. [default: the only binary column; with none, a table is filtered and joined]
     #[arg(long, value_name = "COLUMN")]
     pub image: Option<String>,
@@ -88,6 +93,28 @@ pub enum OrderArg {
     Input,
     /// As batches finish.
     Completion,
+}
+
+/// Which rows a join keeps; the input is its left side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum JoinKind {
+    Inner,
+    Left,
+    Semi,
+    Anti,
+    Mark,
+}
+
+impl From<JoinKind> for JoinType {
+    fn from(kind: JoinKind) -> Self {
+        match kind {
+            JoinKind::Inner => JoinType::Inner,
+            JoinKind::Left => JoinType::Left,
+            JoinKind::Semi => JoinType::LeftSemi,
+            JoinKind::Anti => JoinType::LeftAnti,
+            JoinKind::Mark => JoinType::LeftMark,
+        }
+    }
 }
 
 /// What happens to rows that cannot be processed.

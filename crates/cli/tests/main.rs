@@ -5,6 +5,7 @@ mod cat;
 mod corpora;
 mod demo;
 mod device;
+mod join;
 mod memory;
 #[cfg(feature = "ort")]
 mod onnx_runtime;

@@ -18,6 +18,17 @@ pub fn is_there() -> bool {
     there
 }
 
+/// Whether this module imports too. Under `REQUIRE_ORACLE` its absence is a failure.
+pub fn has(module: &str) -> bool {
+    let probe = python().args(["-c", &format!("import {module}")]).stderr(Stdio::null()).status();
+    let there = probe.is_ok_and(|status| status.success());
+    assert!(there || std::env::var_os("REQUIRE_ORACLE").is_none(), "Python's {module} is required");
+    if !there {
+        eprintln!("skipped: no Python with {module}");
+    }
+    is_there() && there
+}
+
 /// Runs a script, which fails by raising.
 pub fn check(script: &str, args: &[&str]) -> String {
     let mut child = python()

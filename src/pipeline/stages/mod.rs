@@ -41,10 +41,11 @@ impl Pipeline {
         self.stage(stage)
     }
 
-    /// Joins a table in memory on columns of the same names, on the host; see [`HashJoin`].
+    /// Joins a table in memory on columns of the same names, on the host; see [`HashJoin`]. The rows of the pipeline are
+    /// the left side.
     ///
     /// # Errors
-    /// As [`HashJoin::build`].
+    /// As [`HashJoin::build`]; `Unsupported` for the joins that [`JoinStage`] refuses.
     pub fn join(self, table: &[RecordBatch], on: &[&str], kind: JoinType) -> Result<Self> {
         let join = HashJoin::build(table, on, self.schema(), kind)?;
         self.stage(JoinStage::new(join))

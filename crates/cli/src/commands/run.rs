@@ -8,7 +8,6 @@ use warpline::Error;
 use warpline::image::image_decode::ImageFormat;
 use warpline::image::jpeg_decode::DecodeOptions;
 use warpline::ops::expr::Expr;
-use warpline::ops::join::JoinType;
 use warpline::parquet::{ParquetReader, expand_paths};
 use warpline::pipeline::stages::DecodeStage;
 use warpline::pipeline::{ImageSource, OnError, Order, ParquetSource, Pipeline, Report, Stage};
@@ -86,7 +85,7 @@ fn filter_and_join(pipeline: Pipeline, args: &RunArgs, filter: Option<&Expr>) ->
     let pipeline = if early { apply(pipeline, filter)? } else { pipeline };
     let table = read_table(path, args.budget.0 / 2)?;
     let on: Vec<&str> = args.on.iter().map(String::as_str).collect();
-    let pipeline = pipeline.join(&table, &on, JoinType::Inner).map_err(|e| in_file(path, e))?;
+    let pipeline = pipeline.join(&table, &on, args.join_type.into()).map_err(|e| in_file(path, e))?;
     if early { Ok(pipeline) } else { apply(pipeline, filter) }
 }
 
