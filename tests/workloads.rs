@@ -69,6 +69,14 @@ fn gather(ctx: &ExecCtx) -> usize {
     indices.nbytes() + 2 * output.nbytes()
 }
 
+/// Spark's hash of three columns. Keys are read, 4 bytes a row are written.
+fn hashed(ctx: &ExecCtx) -> usize {
+    let input = table(true).to(ctx).expect("upload");
+    let columns: Vec<&Column> = input.columns().iter().collect();
+    let output = ops::hash(ctx, &columns, ops::HashScheme::SparkMurmur3).expect("hashes");
+    input.nbytes() + output.nbytes()
+}
+
 const WIDTH: usize = 500;
 const HEIGHT: usize = 375;
 const IMAGES: usize = 2;
@@ -134,10 +142,11 @@ fn decoded(ctx: &ExecCtx) -> usize {
 /// An operator: the name of its kernel file, what is done, and how.
 type Workload = (&'static str, &'static str, fn(&ExecCtx) -> usize);
 
-const WORKLOADS: [Workload; 7] = [
+const WORKLOADS: [Workload; 8] = [
     ("expr", "half of 100,000 rows of i64 and nullable i32, by a condition on both", filter_where),
     ("filter", "half of 100,000 rows of i64 and nullable i32", filter),
     ("gather", "50,000 random rows of 100,000 of i64, nullable i32 and strings", gather),
+    ("hash", "Spark's hash of 100,000 rows of i64, nullable i32 and strings", hashed),
     ("jpeg_decode", "2 images of 500x375, 4:2:0, quality 85", decoded),
     ("normalize", "2 images of 224x224 to f32", normalized),
     ("preprocess", "2 images of 500x375: crop, letterbox, random crop, patches", preprocessed),

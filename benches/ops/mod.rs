@@ -2,6 +2,7 @@
 
 mod filter;
 mod gather;
+mod hash;
 
 pub use filter::{PERCENTS, mask};
 pub use gather::indices;
@@ -18,12 +19,14 @@ use crate::common::CudaTime;
 pub fn benches(criterion: &mut Criterion) {
     filter::benches(criterion);
     gather::benches(criterion);
+    hash::benches(criterion);
 }
 
 /// Runs every device group of this area, timed by CUDA events.
 pub fn device_benches(criterion: &mut Criterion<CudaTime>, ctx: &ExecCtx) {
     filter::device_benches(criterion, ctx);
     gather::device_benches(criterion, ctx);
+    hash::device_benches(criterion, ctx);
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014), so that every run moves the same rows.

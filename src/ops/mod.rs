@@ -3,8 +3,11 @@
 pub mod expr;
 mod filter;
 mod gather;
+mod hash;
 pub mod join;
+mod keys;
 
 pub(crate) use filter::filter_where_masked;
 pub use filter::{filter, filter_plan, filter_where, filter_where_plan};
 pub use gather::{gather, gather_or_null, gather_plan};
+pub use hash::{HashScheme, hash, hash_plan};

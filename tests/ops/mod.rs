@@ -3,6 +3,7 @@
 mod expr;
 mod filter;
 mod gather;
+mod hash;
 mod join;
 
 use warpline::{Batch, ExecCtx};
