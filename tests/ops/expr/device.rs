@@ -130,7 +130,12 @@ fn table(n: usize) -> RecordBatch {
     batch(columns)
 }
 
-const CONDITIONS: [&str; 34] = [
+const CONDITIONS: [&str; 39] = [
+    "CASE WHEN i8 = 0 THEN NULL WHEN i32 / i8 > 1 THEN i64_n ELSE 10 / i8 END > 1",
+    "CASE WHEN flag_n THEN utf8 ELSE large_n END >= 'a' OR CASE i8 WHEN 1 THEN price WHEN 2 THEN 0.5 END > 0",
+    "COALESCE(i64_n, u32_n, 7) = 7 AND COALESCE(view_n, dict, 'none') <> 'none'",
+    "starts_with(utf8, 'a') OR ends_with(dict, 'é') OR contains(view_n, 'er t') OR contains(utf8, '')",
+    "length(view_n) = 4 OR octet_length(large_n) > length(large_n) OR length(dict) < 2",
     "i8 > 2",
     "i8 < i64_n",
     "i16_n + i8 >= i32",

@@ -9,7 +9,7 @@ use super::load::{bytes_of, word_of};
 use super::{Constant, Emit, OP, Word};
 use crate::error::{Error, Result};
 use crate::ops::expr::Arithmetic;
-use crate::ops::expr::bind::Bound;
+use crate::ops::expr::bind::{Bound, Place};
 
 impl Emit<'_> {
     /// The value of an expression. `active`: the rows whose result is looked at, which alone may fail.
@@ -62,13 +62,100 @@ impl Emit<'_> {
                 let lane = self.lane(input, active)?;
                 self.cast(lane, input.data_type(), to, *lenient, active)
             }
-            Bound::Case { .. } => Err(host_only("CASE")),
-            Bound::Coalesce(_) => Err(host_only("COALESCE")),
-            Bound::Wrapping { .. } => Err(host_only("wrapping arithmetic")),
-            Bound::Search { .. } => Err(host_only("starts_with, ends_with and contains")),
-            Bound::Length { .. } => Err(host_only("length and octet_length")),
+            Bound::Case { branches, otherwise } => self.case(branches, otherwise, active),
+            Bound::Coalesce(inputs) => self.coalesce(inputs, active),
+            Bound::Wrapping { op, left, right } => {
+                let kind = Kind::of(OP, bound.data_type())?;
+                let (left, right) = (self.lane(left, active)?, self.lane(right, active)?);
+                let valid = self.asm.and(left.valid, right.valid);
+                if left.bits == Bits::Nothing || right.bits == Bits::Nothing {
+                    return Ok(Lane::NULL);
+                }
+                let guard = self.asm.and(active, valid);
+                let (bits, _) = self.arithmetic(*op, kind, left.bits, right.bits, guard)?;
+                Ok(Lane { bits, valid })
+            }
+            Bound::Search { place, input, part } => {
+                let (text, part) = (self.lane(input, active)?, self.lane(part, active)?);
+                let valid = self.asm.and(text.valid, part.valid);
+                let (Bits::Bytes(a, a_length), Bits::Bytes(b, b_length)) = (text.bits, part.bits) else {
+                    return Ok(Lane::NULL);
+                };
+                let name = match place {
+                    Place::Start => "expr_starts_with",
+                    Place::End => "expr_ends_with",
+                    Place::Anywhere => "expr_contains",
+                };
+                let guard = self.asm.and(active, valid);
+                Ok(Lane::truth(self.asks(name, guard, &[a, a_length, b, b_length]), valid))
+            }
+            Bound::Length { input, bytes } => {
+                let lane = self.lane(input, active)?;
+                let Bits::Bytes(at, length) = lane.bits else { return Ok(Lane::NULL) };
+                let guard = self.asm.and(active, lane.valid);
+                let count = match bytes {
+                    true => length,
+                    false => self.asm.call("expr_characters", guard, &[at, length], Class::D),
+                };
+                let count = match Kind::of(OP, bound.data_type())?.class() {
+                    Some(Class::R) => self.asm.op(Class::R, "cvt.u32.u64", &[&count]),
+                    _ => count,
+                };
+                Ok(Lane { bits: Bits::Number(count), ..lane })
+            }
             Bound::DatePart { .. } => Err(host_only("EXTRACT")),
         }
+    }
+
+    /// CASE: every branch is computed; the first whose condition holds gives the row's value, and alone may fail in it.
+    fn case(&mut self, branches: &[(Bound, Bound)], otherwise: &Bound, active: Pred) -> Result<Lane> {
+        let mut open = active;
+        let mut taken = Vec::with_capacity(branches.len());
+        for (when, then) in branches {
+            let when = self.lane(when, open)?;
+            let holds = self.holds(when, true);
+            let takes = self.asm.and(open, holds);
+            taken.push((holds, self.lane(then, takes)?));
+            open = self.asm.and_not(open, holds);
+        }
+        let mut result = self.lane(otherwise, open)?;
+        for (holds, value) in taken.into_iter().rev() {
+            result = self.either(holds, value, result);
+        }
+        Ok(result)
+    }
+
+    fn coalesce(&mut self, inputs: &[Bound], active: Pred) -> Result<Lane> {
+        let mut open = active;
+        let mut lanes = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            let lane = self.lane(input, open)?;
+            open = self.asm.and_not(open, lane.valid);
+            lanes.push(lane);
+        }
+        let mut result = Lane::NULL;
+        for lane in lanes.into_iter().rev() {
+            result = self.either(lane.valid, lane, result);
+        }
+        Ok(result)
+    }
+
+    /// `a` where `p`, else `b`, of one type.
+    fn either(&mut self, p: Pred, a: Lane, b: Lane) -> Lane {
+        let valid = self.asm.choose(p, a.valid, b.valid);
+        let bits = match (a.bits, b.bits) {
+            (Bits::Bool(a), Bits::Bool(b)) => Bits::Bool(self.asm.choose(p, a, b)),
+            (Bits::Number(a), Bits::Number(b)) => Bits::Number(self.asm.select(p, a, b)),
+            (Bits::Wide(a, a_high), Bits::Wide(b, b_high)) => {
+                Bits::Wide(self.asm.select(p, a, b), self.asm.select(p, a_high, b_high))
+            }
+            (Bits::Bytes(a, a_length), Bits::Bytes(b, b_length)) => {
+                Bits::Bytes(self.asm.select(p, a, b), self.asm.select(p, a_length, b_length))
+            }
+            // A NULL: where it is taken the row has no value.
+            (Bits::Nothing, bits) | (bits, _) => bits,
+        };
+        Lane { bits, valid }
     }
 
     /// Rows fail that are looked at, have a value and are bad.
