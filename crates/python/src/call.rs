@@ -4,17 +4,16 @@ use arrow::array::{Array, BooleanArray};
 use arrow::compute::filter;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 use warpline::image::image_decode::image_decode;
 use warpline::image::jpeg_decode::DecodeOptions;
-use warpline::image::{self, DType, Layout, Normalize, Preprocess, Resize, preprocess};
+use warpline::image::{self, preprocess};
 use warpline::{Column, ExecCtx};
 
 use crate::error::{image_error, raise};
+use crate::preprocess::Preprocess;
 use crate::results::{Images, RowError, Tensor};
-use crate::{context, input};
-
-/// Pillow's limit.
-const MAX_PIXELS: u64 = 178_956_970;
+use crate::{arguments, context, input};
 
 /// What happens to rows that cannot be decoded; the words of the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,42 +32,6 @@ impl OnError {
             _ => Err(PyValueError::new_err(format!("on_error {text:?} is none of fail, null, skip"))),
         }
     }
-}
-
-/// One length for both sides, or height and width.
-#[derive(Clone, Copy, Debug, FromPyObject)]
-pub enum Lengths {
-    /// An integer.
-    One(u32),
-    /// A pair.
-    Two(u32, u32),
-}
-
-/// One number for all channels, or red, green and blue.
-#[derive(Clone, Copy, Debug, FromPyObject)]
-pub enum Channels {
-    /// A number.
-    One(f64),
-    /// Three numbers.
-    Three(f64, f64, f64),
-}
-
-impl Channels {
-    fn array(self) -> [f64; 3] {
-        match self {
-            Channels::One(value) => [value; 3],
-            Channels::Three(red, green, blue) => [red, green, blue],
-        }
-    }
-}
-
-/// A name, or mean and standard deviation.
-#[derive(Clone, Debug, FromPyObject)]
-pub enum How {
-    /// "imagenet", "clip", "none", or the form of the command line.
-    Name(String),
-    /// Mean and standard deviation of values from 0 to 1.
-    Numbers(Channels, Channels),
 }
 
 /// Decoded images where `ctx` runs, and the rows that failed.
@@ -95,8 +58,23 @@ fn refuse(py: Python<'_>, errors: &[RowError], on_error: OnError) -> PyResult<()
 }
 
 /// Decodes JPEG, PNG and WebP images to RGB, equal to Pillow's `Image.open(f).convert("RGB")`.
+///
+///     >>> images = warpline.decode_image(files[:2])
+///     >>> images[0].numpy().shape, images.sizes
+///     ((48, 64, 3), [(48, 64), (48, 64)])
+///
+/// array: a pyarrow binary, large_binary or binary_view array (chunked too), anything with `__arrow_c_array__`, or
+///     bytes objects; None and nulls give None. The encoded bytes are not copied.
+/// device: where to decode: "auto" (the first GPU, or the host), "host" or "cuda:N". A device decodes sequential
+///     JPEGs, the host the rest; the result comes back to the host, and is the same.
+/// on_error: "fail" raises ImageError for the first image that cannot be decoded; "null" gives None and lists it in
+///     `errors`.
+/// exif_orientation: turn images upright, as `PIL.ImageOps.exif_transpose`.
+/// max_pixels: larger images are errors (`too_large`), before anything is allocated.
+///
+/// The interpreter's lock is released; images are decoded by all cores (RAYON_NUM_THREADS sets their number).
 #[pyfunction]
-#[pyo3(signature = (array, *, device="auto", on_error="fail", exif_orientation=false, max_pixels=MAX_PIXELS))]
+#[pyo3(signature = (array, *, device="auto", on_error="fail", exif_orientation=false, max_pixels=178_956_970))]
 pub fn decode_image(
     array: &Bound<'_, PyAny>,
     device: &str,
@@ -117,64 +95,69 @@ pub fn decode_image(
     Ok(Images::new(images, errors))
 }
 
-/// Decodes images, resizes, crops and normalises them into one tensor, equal to Pillow and torchvision.
+/// Decodes images, resizes, crops and normalises them into one tensor, equal to Pillow 12 and torchvision.
+///
+///     >>> tensor = warpline.image_to_tensor(files[:2], resize=40, crop=32)
+///     >>> tensor.numpy().shape
+///     (2, 3, 32, 32)
+///     >>> train = dict(random_resized_crop=32, horizontal_flip=0.5)
+///     >>> epochs = [warpline.image_to_tensor(files, seed=epoch, **train) for epoch in range(2)]
+///     >>> boxed = warpline.image_to_tensor(files, letterbox=(32, 48), fill=114, dtype="u8", layout="nhwc")
+///     >>> boxed.shape[1:]
+///     [32, 48, 3]
+///
+/// array, exif_orientation, max_pixels: as in `decode_image`.
+/// options: those of `Preprocess`: random_resized_crop, scale, ratio, resize, fit, letterbox, smart_resize, crop,
+///     centering, pad, place, fill, horizontal_flip, vertical_flip, seed, interpolation, normalize, rescale_factor,
+///     dtype, layout. Without a size for all, images must come out at one size.
+/// preprocess: a `Preprocess` to start from; options change it for this call.
+/// row_ids: an integer for each row, by which random choices know it: a row keeps its choices in any batch and
+///     order if its id and the seed stay. By default the row's number in `array`.
+/// on_error: "fail" raises ImageError for the first image that cannot be decoded; "null" gives zeros, with False in
+///     `valid`; "skip" leaves the row out, and `rows` tells which are there. Nulls of the input stay, as zeros. The
+///     words are those of the command `warpline run`.
+/// device: where to decode, resize and normalise: "auto" (the first GPU, or the host), "host" or "cuda:N". The
+///     result comes back to the host, and is the same.
+///
+/// The interpreter's lock is released; all cores work (RAYON_NUM_THREADS sets their number).
+///
+/// Raises ImageError as above, ValueError for arguments that do not fit, TypeError for a value or an array of
+/// another kind, RuntimeError where a device is missing, MemoryError where its memory does not suffice.
 #[pyfunction]
 #[pyo3(signature = (
-    array, *, resize=None, crop=None, interpolation="bilinear", normalize=None, dtype="f32", layout="nchw",
-    on_error="fail", device="auto", exif_orientation=false, max_pixels=MAX_PIXELS
+    array, *, preprocess=None, row_ids=None, on_error="fail", device="auto", exif_orientation=false,
+    max_pixels=178_956_970, **options
 ))]
 #[allow(clippy::too_many_arguments, reason = "Python's keyword arguments")]
 pub fn image_to_tensor(
     array: &Bound<'_, PyAny>,
-    resize: Option<Lengths>,
-    crop: Option<Lengths>,
-    interpolation: &str,
-    normalize: Option<How>,
-    dtype: &str,
-    layout: &str,
+    preprocess: Option<PyRef<'_, Preprocess>>,
+    row_ids: Option<&Bound<'_, PyAny>>,
     on_error: &str,
     device: &str,
     exif_orientation: bool,
     max_pixels: u64,
+    options: Option<&Bound<'_, PyDict>>,
 ) -> PyResult<Tensor> {
     let py = array.py();
     let on_error = OnError::parse(on_error)?;
-    let dtype: DType = dtype.parse().map_err(raise)?;
-    let layout: Layout = layout.parse().map_err(raise)?;
-    let normalize = normalization(normalize, dtype).map_err(raise)?;
-    let mut geometry = match resize {
-        None => Resize::keep(),
-        Some(Lengths::One(shorter)) => Resize::shorter(shorter),
-        Some(Lengths::Two(height, width)) => Resize::exact(width, height),
-    };
-    geometry = match crop {
-        None => geometry,
-        Some(Lengths::One(side)) => geometry.crop(side),
-        Some(Lengths::Two(height, width)) => geometry.crop_to(width, height),
-    };
-    let resize = geometry.interpolation(interpolation.parse().map_err(raise)?);
-    let what = Preprocess { resize, normalize, dtype, layout };
+    let what = crate::preprocess::preprocess(preprocess.as_deref(), options)?;
+    let row_ids = row_ids.map(arguments::row_ids).transpose()?;
     let ctx = context::open(device)?;
     let options = DecodeOptions { exif_orientation, max_pixels, ..DecodeOptions::default() };
-    let (images, errors) = decode(py, &ctx, input::column(array)?, &options)?;
+    let (mut images, errors) = decode(py, &ctx, input::column(array)?, &options)?;
     refuse(py, &errors, on_error)?;
-    py.detach(|| tensor(&ctx, &images, &what, errors, on_error)).map_err(raise)
-}
-
-fn normalization(how: Option<How>, dtype: DType) -> warpline::Result<Normalize> {
-    match how {
-        None if dtype == DType::U8 => Ok(Normalize::NONE),
-        None => Ok(Normalize::IMAGENET),
-        Some(How::Name(name)) => name.parse(),
-        Some(How::Numbers(mean, std)) => Normalize::new(mean.array(), std.array()),
+    if let Some(ids) = row_ids {
+        images = images.with_row_ids(&ids).map_err(raise)?;
     }
+    py.detach(|| tensor(&ctx, &images, &what, errors, on_error)).map_err(raise)
 }
 
 /// Resizes and the rest where `ctx` runs; the result on the host.
 fn tensor(
     ctx: &ExecCtx,
     images: &image::Images,
-    what: &Preprocess,
+    what: &image::Preprocess,
     errors: Vec<RowError>,
     on_error: OnError,
 ) -> warpline::Result<Tensor> {

@@ -1,23 +1,18 @@
 //! Failures as Python exceptions.
 
 use pyo3::create_exception;
-use pyo3::exceptions::{PyMemoryError, PyOSError, PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyMemoryError, PyNotImplementedError, PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use warpline::Error;
 
-create_exception!(
-    warpline,
-    ImageError,
-    PyValueError,
-    "An image that cannot be decoded, under on_error=\"fail\".\n\n\
-     Attributes: row (its place in the input), code (such as 'truncated') and message."
-);
+create_exception!(warpline, ImageError, PyValueError, "An image that cannot be decoded, under on_error=\"fail\".");
 
 /// A failure of the library as the exception that fits.
 pub fn raise(error: Error) -> PyErr {
     let text = error.to_string();
     match error {
         Error::InvalidInput { .. } | Error::Arrow { .. } => PyValueError::new_err(text),
+        Error::Unsupported { .. } => PyNotImplementedError::new_err(text),
         Error::OutOfMemory { .. } => PyMemoryError::new_err(text),
         Error::Io { .. } => PyOSError::new_err(text),
         _ => PyRuntimeError::new_err(text),

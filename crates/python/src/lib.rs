@@ -1,13 +1,17 @@
 //! The Python package `warpline`: image columns in, NumPy or DLPack out, with the bytes of Pillow and torchvision.
 //!
-//! `input` turns Python's arrays into columns, `call` holds the two functions, `results` what they return, `memory` how
-//! NumPy and DLPack see it, `context` where work runs, `error` what is raised.
+//! `input` turns Python's arrays into columns, `arguments` other values; `options` makes of keyword arguments what
+//! `preprocess` keeps as a class; `call` holds the two functions, `results` what they return, `memory` how NumPy and
+//! DLPack see it, `context` where work runs, `error` what is raised.
 
+mod arguments;
 mod call;
 mod context;
 mod error;
 mod input;
 mod memory;
+mod options;
+mod preprocess;
 mod results;
 
 use pyo3::prelude::*;
@@ -17,6 +21,7 @@ use pyo3::prelude::*;
 fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("ImageError", module.py().get_type::<error::ImageError>())?;
+    module.add_class::<preprocess::Preprocess>()?;
     module.add_class::<results::RowError>()?;
     module.add_class::<results::Tensor>()?;
     module.add_class::<results::Images>()?;

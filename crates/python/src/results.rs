@@ -72,6 +72,13 @@ fn to_numpy<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
 }
 
 /// Images of one size and type, as a model takes them.
+///
+///     >>> tensor = warpline.image_to_tensor([files[0], None], crop=32, dtype="f16")
+///     >>> tensor.shape, tensor.dtype, tensor.layout, tensor.valid
+///     ([2, 3, 32, 32], 'f16', 'nchw', [True, False])
+///
+/// `numpy.asarray(tensor)` and `torch.from_dlpack(tensor)` share its memory; `pyarrow.array(tensor)` gives an
+/// arrow.fixed_shape_tensor array, which must not be changed through the others.
 #[pyclass(frozen, module = "warpline")]
 pub struct Tensor {
     column: Column,
@@ -108,13 +115,13 @@ impl Tensor {
         self.block.shape.clone()
     }
 
-    /// Element type: "f32", "f16", "bf16" or "u8".
+    /// Element type.
     #[getter]
     fn dtype(&self) -> &'static str {
         self.block.dtype.name()
     }
 
-    /// Order of the axes behind the first: "nchw" or "nhwc".
+    /// Order of the axes behind the first.
     #[getter]
     fn layout(&self) -> &str {
         &self.layout
@@ -185,7 +192,13 @@ impl Tensor {
     }
 }
 
-/// Decoded RGB images of any sizes.
+/// Decoded RGB images of any sizes; a sequence of `Pixels`, None where an image is missing.
+///
+///     >>> images = warpline.decode_image([files[0], b"no image"], on_error="null")
+///     >>> len(images), images[1], images.errors[0].code
+///     (2, None, 'not_an_image')
+///     >>> pyarrow.array(images).type.names
+///     ['data', 'width', 'height']
 #[pyclass(frozen, sequence, module = "warpline")]
 pub struct Images {
     images: image::Images,

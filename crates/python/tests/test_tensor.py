@@ -135,7 +135,7 @@ def test_wrong_arguments(files, arguments):
 
 
 def test_u8_is_not_normalised(files):
-    with pytest.raises(RuntimeError, match="u8"):
+    with pytest.raises(ValueError, match="u8"):
         warpline.image_to_tensor(files, crop=8, dtype="u8", normalize="imagenet")
 
 
