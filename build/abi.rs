@@ -68,10 +68,10 @@ fn entry(header: &str, body: &[&str], module_shared: &[(String, u32, u32)]) -> R
     shared.extend(
         module_shared.iter().filter(|(name, ..)| body.iter().any(|line| line.contains(name.as_str()))).cloned(),
     );
-    let static_shared = shared
-        .iter()
-        .filter(|(_, bytes, _)| *bytes > 0)
-        .fold(0u32, |end, (_, bytes, align)| end.next_multiple_of(*align) + bytes);
+    // Dynamic ones begin where the static ones end, which ptxas counts up to their alignment.
+    let (dynamic, shared): (Vec<_>, Vec<_>) = shared.into_iter().partition(|(_, bytes, _)| *bytes == 0);
+    let end = shared.iter().fold(0u32, |end, (_, bytes, align)| end.next_multiple_of(*align) + bytes);
+    let static_shared = dynamic.iter().fold(end, |end, (_, _, align)| end.next_multiple_of(*align));
 
     let max_threads = directives
         .lines()

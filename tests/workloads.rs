@@ -77,6 +77,14 @@ fn hashed(ctx: &ExecCtx) -> usize {
     input.nbytes() + output.nbytes()
 }
 
+/// Two columns into 256 partitions by the wide one, without nulls. The key is read, 4 bytes a row are written and read,
+/// the columns are read and written.
+fn partitioned(ctx: &ExecCtx) -> usize {
+    let input = table(false).to(ctx).expect("upload");
+    ops::hash_partition(ctx, &input, &["wide"], ops::HashScheme::DataFusion, 256).expect("partitions");
+    input.columns()[0].nbytes() + 8 * ROWS + 2 * input.nbytes()
+}
+
 const WIDTH: usize = 500;
 const HEIGHT: usize = 375;
 const IMAGES: usize = 2;
@@ -142,11 +150,12 @@ fn decoded(ctx: &ExecCtx) -> usize {
 /// An operator: the name of its kernel file, what is done, and how.
 type Workload = (&'static str, &'static str, fn(&ExecCtx) -> usize);
 
-const WORKLOADS: [Workload; 8] = [
+const WORKLOADS: [Workload; 9] = [
     ("expr", "half of 100,000 rows of i64 and nullable i32, by a condition on both", filter_where),
     ("filter", "half of 100,000 rows of i64 and nullable i32", filter),
     ("gather", "50,000 random rows of 100,000 of i64, nullable i32 and strings", gather),
     ("hash", "Spark's hash of 100,000 rows of i64, nullable i32 and strings", hashed),
+    ("hash_partition", "100,000 rows of i64 and nullable i32 into 256 partitions by the first", partitioned),
     ("jpeg_decode", "2 images of 500x375, 4:2:0, quality 85", decoded),
     ("normalize", "2 images of 224x224 to f32", normalized),
     ("preprocess", "2 images of 500x375: crop, letterbox, random crop, patches", preprocessed),

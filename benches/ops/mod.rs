@@ -3,6 +3,7 @@
 mod filter;
 mod gather;
 mod hash;
+mod hash_partition;
 
 pub use filter::{PERCENTS, mask};
 pub use gather::indices;
@@ -20,6 +21,7 @@ pub fn benches(criterion: &mut Criterion) {
     filter::benches(criterion);
     gather::benches(criterion);
     hash::benches(criterion);
+    hash_partition::benches(criterion);
 }
 
 /// Runs every device group of this area, timed by CUDA events.
@@ -27,6 +29,7 @@ pub fn device_benches(criterion: &mut Criterion<CudaTime>, ctx: &ExecCtx) {
     filter::device_benches(criterion, ctx);
     gather::device_benches(criterion, ctx);
     hash::device_benches(criterion, ctx);
+    hash_partition::device_benches(criterion, ctx);
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014), so that every run moves the same rows.

@@ -4,6 +4,7 @@ mod expr;
 mod filter;
 mod gather;
 mod hash;
+mod hash_partition;
 mod join;
 
 use warpline::{Batch, ExecCtx};

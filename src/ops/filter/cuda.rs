@@ -1,9 +1,8 @@
 //! Filter on a device: two launches for all columns that move by row; strings, binary and lists go through gather.
 
 use arrow::buffer::BooleanBuffer;
-use arrow::datatypes::DataType;
 
-use crate::column::layout::{Layout, bit_bytes};
+use crate::column::layout::bit_bytes;
 use crate::column::{Batch, Column, DeviceColumn};
 use crate::device::kernels::entries::filter as entries;
 use crate::device::launch::kernel;
@@ -12,8 +11,9 @@ use crate::error::{Error, Result};
 use crate::ops::expr::Predicate;
 use crate::ops::expr::cuda::{Launch, columns_of};
 use crate::ops::expr::emit::{self as expr, Word};
-use crate::ops::gather::cuda::{Gather, Sources, device, on_device, rows_of_blocks};
-use crate::ops::gather::table::{Bitmaps, Moved, Moves};
+use crate::ops::gather::by_row;
+use crate::ops::gather::cuda::{device, on_device, rows_of_blocks};
+use crate::ops::gather::table::Moves;
 
 use super::OP;
 
@@ -23,8 +23,6 @@ const THREADS: u32 = 256;
 pub(super) const WARP_ROWS: usize = 1024;
 /// Rows of a block.
 pub(super) const TILE_ROWS: usize = 8 * WARP_ROWS;
-/// Values wider than this go through gather, which spreads a row over many threads.
-const WIDEST: usize = 64;
 
 kernel! {
     /// The output position of each warp's first selected row, and how many there are.
@@ -147,28 +145,7 @@ impl<'a> Selection<'a> {
 
     /// The selected rows of every column.
     fn apply(&self, columns: &[&DeviceColumn]) -> Result<Vec<DeviceColumn>> {
-        let mut moves = Moves::new(self.ctx, OP, self.count, Bitmaps::Zeroed);
-        let by_row = columns.iter().map(|column| moves_by_row(column.data_type())).collect::<Result<Vec<_>>>()?;
-        let mut compacted = Vec::new();
-        for column in columns.iter().zip(&by_row).filter_map(|(column, by_row)| by_row.then_some(*column)) {
-            compacted.push(Compacted::plan(column, &mut moves)?);
-        }
-        let row_numbers = match by_row.iter().all(|by_row| *by_row) {
-            true => None,
-            false => Some(moves.add_row_numbers()?),
-        };
-        self.launch(&moves)?;
-        drop(moves);
-        let gathered = self.gather(columns, &by_row, row_numbers)?;
-        let (mut compacted, mut gathered) = (compacted.into_iter(), gathered.into_iter());
-        let missing = || Error::Internal { op: OP, why: "a column went missing".into() };
-        by_row
-            .iter()
-            .map(|by_row| match by_row {
-                true => compacted.next().ok_or_else(missing)?.finish(self.ctx, self.count),
-                false => gathered.next().ok_or_else(missing),
-            })
-            .collect()
+        by_row::move_rows(self.ctx, OP, columns, self.count, |moves| self.launch(moves))
     }
 
     fn launch(&self, moves: &Moves<'_>) -> Result<()> {
@@ -181,63 +158,5 @@ impl<'a> Selection<'a> {
         let (mask, valid, bases) = (self.mask.input(), self.validity.as_ref().into(), self.bases.input());
         // SAFETY: every entry's inputs have `rows` rows and its outputs `count`, which the bases add up to.
         unsafe { compact_columns(self.ctx, grid, table.input(), mask, valid, bases, self.rows as u64) }
-    }
-
-    /// The columns that do not move by row, by the numbers of the selected rows.
-    fn gather(
-        &self,
-        columns: &[&DeviceColumn],
-        by_row: &[bool],
-        row_numbers: Option<DeviceBufferMut>,
-    ) -> Result<Vec<DeviceColumn>> {
-        let Some(row_numbers) = row_numbers else { return Ok(Vec::new()) };
-        let rest: Vec<_> =
-            columns.iter().zip(by_row).filter(|(_, by_row)| !**by_row).map(|(column, _)| *column).collect();
-        let sources = Sources { buffer: row_numbers.freeze(), rows: self.count, nullable: false };
-        Gather { ctx: self.ctx, op: OP, sources: &sources }.columns(&rest)
-    }
-}
-
-/// Whether a column of this type, with all struct fields below it, has its values in place by row.
-pub(super) fn moves_by_row(data_type: &DataType) -> Result<bool> {
-    Ok(match Layout::of(data_type)? {
-        Layout::Bytes(_) | Layout::List(_) | Layout::FixedList(_) => false,
-        Layout::Fixed(width) => width <= WIDEST,
-        Layout::Struct => {
-            for field in Layout::children(data_type) {
-                if !moves_by_row(field)? {
-                    return Ok(false);
-                }
-            }
-            true
-        }
-        Layout::Null | Layout::Bits | Layout::Views | Layout::Dictionary(_) => true,
-    })
-}
-
-/// A column whose outputs are in the table.
-struct Compacted<'c> {
-    column: &'c DeviceColumn,
-    moved: Moved,
-    fields: Vec<Compacted<'c>>,
-}
-
-impl<'c> Compacted<'c> {
-    fn plan(column: &'c DeviceColumn, moves: &mut Moves<'_>) -> Result<Self> {
-        let layout = Layout::of(column.data_type())?;
-        let moved = moves.add(column, layout)?;
-        let fields = match layout {
-            Layout::Struct => column.children().iter().map(|field| Self::plan(field, moves)).collect::<Result<_>>()?,
-            _ => Vec::new(),
-        };
-        Ok(Compacted { column, moved, fields })
-    }
-
-    fn finish(self, ctx: &CudaCtx, rows: usize) -> Result<DeviceColumn> {
-        let children = match Layout::of(self.column.data_type())? {
-            Layout::Dictionary(_) => self.column.children().to_vec(),
-            _ => self.fields.into_iter().map(|field| field.finish(ctx, rows)).collect::<Result<_>>()?,
-        };
-        self.moved.finish(ctx, self.column, rows, children)
     }
 }

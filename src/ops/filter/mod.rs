@@ -12,7 +12,8 @@ use crate::device::{ExecCtx, MemoryPlan};
 use crate::error::{Error, Result};
 use crate::ops::expr::Predicate;
 use crate::ops::expr::emit::TILE_ROWS;
-use crate::ops::gather::plan::{Forecast, MOVE_ENTRY, Rows, Shape};
+use crate::ops::gather::by_row;
+use crate::ops::gather::plan::{Forecast, MOVE_ENTRY};
 
 const OP: &str = "filter";
 
@@ -184,19 +185,7 @@ pub fn filter_plan(batch: &Batch) -> Result<MemoryPlan> {
 fn plan_apply(mut ledger: Forecast, batch: &Batch) -> Result<MemoryPlan> {
     // All rows are the batch itself, so that at most all but one are copied.
     let Some(kept) = batch.num_rows().checked_sub(1) else { return Ok(ledger.plan()) };
-    let to = Rows { count: kept as u64, nullable: false, repeated: false };
-    let (mut entries, mut rest) = (0, Vec::new());
-    for column in batch.columns() {
-        let shape = Shape::of(column)?;
-        match cuda::moves_by_row(column.data_type())? {
-            true => entries += ledger.moves(&shape, to),
-            false => rest.push(shape),
-        }
-    }
-    let row_numbers = if rest.is_empty() { 0 } else { to.count };
-    let _sources = ledger.temporary(4 * row_numbers);
-    ledger.table(entries + row_numbers.min(1), MOVE_ENTRY);
-    ledger.columns(&rest.iter().collect::<Vec<_>>(), to);
+    by_row::plan(&mut ledger, batch, kept as u64, |ledger, columns| ledger.table(columns, MOVE_ENTRY))?;
     Ok(ledger.plan())
 }
 

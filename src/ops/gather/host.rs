@@ -21,8 +21,12 @@ const TASK_ROWS: usize = 1 << 16;
 
 /// See [`super::gather`]; a task per column, values of fixed width in tasks of [`TASK_ROWS`].
 pub(super) fn gather(ctx: &ExecCtx, batch: &Batch, indices: &Column, out_of_range: OutOfRange) -> Result<Batch> {
-    let rows = sources(&indices.to_array()?, batch.num_rows(), out_of_range)?;
-    let one = |column: &Column| Ok(Column::from_array(gathered(&column.to_array()?, &rows)?.into_array()));
+    rows(ctx, batch, &sources(&indices.to_array()?, batch.num_rows(), out_of_range)?)
+}
+
+/// The batch's rows of these numbers, the greatest of which stands for none.
+pub(in crate::ops) fn rows(ctx: &ExecCtx, batch: &Batch, rows: &[u32]) -> Result<Batch> {
+    let one = |column: &Column| Ok(Column::from_array(gathered(&column.to_array()?, rows)?.into_array()));
     let columns = ctx.pool().install(|| batch.columns().par_iter().map(one).collect::<Result<Vec<_>>>())?;
     Batch::try_new(batch.schema().clone(), columns, rows.len(), Placement::Host)
 }

@@ -1,7 +1,8 @@
 //! Rows in the order that indices ask for.
 
+pub(in crate::ops) mod by_row;
 pub(in crate::ops) mod cuda;
-mod host;
+pub(in crate::ops) mod host;
 pub(in crate::ops) mod plan;
 pub(in crate::ops) mod table;
 

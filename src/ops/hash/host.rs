@@ -22,7 +22,7 @@ const TASK_ROWS: usize = 1 << 14;
 pub(super) fn hash(ctx: &ExecCtx, columns: &[&Column], readings: &[Reading], scheme: HashScheme) -> Result<Column> {
     let keys = Keys::new(columns, readings, scheme)?;
     let rows = columns[0].len();
-    let hashes = keys.hashes(ctx, rows);
+    let hashes = keys.map(ctx, rows, |hash| hash);
     let array: ArrayRef = match scheme {
         HashScheme::DataFusion | HashScheme::XxHash64 => Arc::new(UInt64Array::from(hashes)),
         HashScheme::SparkXxHash64 => Arc::new(Int64Array::from_iter_values(hashes.iter().map(|&hash| hash as i64))),
@@ -37,6 +37,17 @@ pub(super) fn hash(ctx: &ExecCtx, columns: &[&Column], readings: &[Reading], sch
     Ok(Column::from_array(array))
 }
 
+/// What `each` makes of the hash of every row, of a row without one of 0.
+pub(in crate::ops) fn map<T: Send>(
+    ctx: &ExecCtx,
+    columns: &[&Column],
+    readings: &[Reading],
+    scheme: HashScheme,
+    each: impl Fn(u64) -> T + Sync,
+) -> Result<Vec<T>> {
+    Ok(Keys::new(columns, readings, scheme)?.map(ctx, columns[0].len(), each))
+}
+
 /// Key columns and how to hash them.
 struct Keys {
     scheme: HashScheme,
@@ -49,8 +60,8 @@ impl Keys {
         Ok(Keys { scheme, keys: keys.collect::<Result<_>>()? })
     }
 
-    fn hashes(&self, ctx: &ExecCtx, rows: usize) -> Vec<u64> {
-        let row = |row| self.row(row);
+    fn map<T: Send>(&self, ctx: &ExecCtx, rows: usize, each: impl Fn(u64) -> T + Sync) -> Vec<T> {
+        let row = |row| each(self.row(row));
         ctx.pool().install(|| (0..rows).into_par_iter().with_min_len(TASK_ROWS).map(row).collect())
     }
 

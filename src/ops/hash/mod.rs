@@ -2,7 +2,7 @@
 
 mod algorithms;
 mod cuda;
-mod host;
+pub(in crate::ops) mod host;
 mod scheme;
 
 use crate::column::{Column, Placement};
@@ -71,13 +71,18 @@ pub fn hash_plan(columns: &[&Column], scheme: HashScheme) -> Result<MemoryPlan> 
 }
 
 /// How the scheme reads the columns, which are checked.
-fn readings(op: &'static str, ctx: &ExecCtx, columns: &[&Column], scheme: HashScheme) -> Result<Vec<Reading>> {
+pub(in crate::ops) fn readings(
+    op: &'static str,
+    ctx: &ExecCtx,
+    columns: &[&Column],
+    scheme: HashScheme,
+) -> Result<Vec<Reading>> {
     columns.iter().try_for_each(|column| ctx.expect(op, column.placement()))?;
     check(op, columns, scheme)
 }
 
 /// The same wherever the columns are.
-fn check(op: &'static str, columns: &[&Column], scheme: HashScheme) -> Result<Vec<Reading>> {
+pub(in crate::ops) fn check(op: &'static str, columns: &[&Column], scheme: HashScheme) -> Result<Vec<Reading>> {
     let Some(first) = columns.first() else { return Err(Error::invalid(op, "there are no key columns")) };
     if scheme == HashScheme::Iceberg && columns.len() > 1 {
         return Err(Error::invalid(op, "Iceberg's bucket transform takes one column; it was given more"));

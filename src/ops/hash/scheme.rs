@@ -100,6 +100,19 @@ impl HashScheme {
         self.data_type().primitive_width().unwrap_or(8)
     }
 
+    /// The partition of a row with this hash, as its owner has it: Spark's is the positive remainder of a signed number,
+    /// Iceberg's that of the hash without its sign, the others' that of an unsigned number. `partition_of` in
+    /// `kernels/hash_partition.cu` is the same.
+    pub(in crate::ops) fn partition_of(self, hash: u64, partitions: u32) -> u32 {
+        let wide = u64::from(partitions);
+        match self {
+            HashScheme::DataFusion | HashScheme::XxHash64 => (hash % wide) as u32,
+            HashScheme::SparkXxHash64 => (hash as i64).rem_euclid(wide as i64) as u32,
+            HashScheme::SparkMurmur3 => i64::from(hash as i32).rem_euclid(wide as i64) as u32,
+            HashScheme::Iceberg => (hash as u32 & i32::MAX as u32) % partitions,
+        }
+    }
+
     pub(super) fn is_spark(self) -> bool {
         matches!(self, HashScheme::SparkMurmur3 | HashScheme::SparkXxHash64)
     }
