@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::device::driver::keep_context;
 use crate::device::memory::Memory;
-use crate::device::stream::{Event, Stream};
+use crate::device::stream::{Event, ForeignStream, Stream};
 use crate::error::Result;
 
 /// Who gives the memory back.
@@ -33,13 +34,17 @@ struct Allocation {
 
 impl Drop for Allocation {
     fn drop(&mut self) {
-        let ordered = self.uses.get_mut().drain(..).try_for_each(|event| self.home.wait(&event));
-        if let Owner::Pool(memory) = &self.owner {
-            memory.defer(ordered);
-            if self.bytes > 0 {
-                memory.free(self.pointer, self.bytes, &self.home);
+        // A drop may come on a thread where another library has its context current.
+        keep_context(|| {
+            self.written.get_mut().take();
+            let ordered = self.uses.get_mut().drain(..).try_for_each(|event| self.home.wait(&event));
+            if let Owner::Pool(memory) = &self.owner {
+                memory.defer(ordered);
+                if self.bytes > 0 {
+                    memory.free(self.pointer, self.bytes, &self.home);
+                }
             }
-        }
+        });
     }
 }
 
@@ -49,14 +54,16 @@ impl Allocation {
         if *stream == self.home {
             return Ok(());
         }
+        stream.wait(&self.written()?)
+    }
+
+    /// The event after the last write.
+    fn written(&self) -> Result<Event> {
         let mut written = self.written.lock();
-        let event = match written.take() {
-            Some(event) => event,
-            None => self.home.record()?,
-        };
-        let waited = stream.wait(&event);
-        *written = Some(event);
-        waited
+        match &*written {
+            Some(event) => Ok(event.clone()),
+            None => Ok(written.insert(self.home.record()?).clone()),
+        }
     }
 
     /// Notes that work now on `stream` reads the memory.
@@ -181,6 +188,14 @@ impl DeviceBuffer {
         DeviceBuffer { allocation: self.allocation.clone(), offset: self.offset + offset, len }
     }
 
+    /// The device address; 0 for an empty allocation.
+    fn address(&self) -> u64 {
+        match self.allocation.pointer {
+            0 => 0,
+            base => base + self.offset as u64,
+        }
+    }
+
     /// The whole buffer as a kernel's input of `T` elements.
     pub fn input<T>(&self) -> In<'_, T> {
         In { buffer: Some(self), element: PhantomData }
@@ -194,6 +209,68 @@ impl DeviceBuffer {
     }
 }
 
+impl DeviceBuffer {
+    /// Lends the memory to another library, whose work on `stream` from here on comes after the last write. The library
+    /// may write to it too, if it is alone in that: nothing orders such writes before reads here, but the end of the
+    /// loan does.
+    ///
+    /// # Safety
+    /// A handle must be a live stream of the buffer's context during this call; later it may go.
+    pub unsafe fn lend(&self, stream: ForeignStream) -> Result<Loan> {
+        // SAFETY: forwarded to the caller.
+        keep_context(|| unsafe { self.allocation.written()?.order(stream) })?;
+        Ok(Loan { buffer: self.clone(), stream })
+    }
+}
+
+/// Device memory in the hands of another library.
+///
+/// Its end orders our later work on the memory, and its free, after the work that the library has queued. For default
+/// streams the device does that, and for other streams of the library that block with them. A stream that came as a
+/// handle may be gone by then, and one that we were not told of is not known: then **dropping the loan waits** until the
+/// device has done all work of the context.
+#[derive(Debug)]
+pub struct Loan {
+    buffer: DeviceBuffer,
+    stream: ForeignStream,
+}
+
+impl Loan {
+    /// The device address; 0 for an empty buffer.
+    pub fn pointer(&self) -> u64 {
+        self.buffer.address()
+    }
+
+    /// Length in bytes.
+    pub fn len(&self) -> usize {
+        self.buffer.len
+    }
+
+    /// Whether there are no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.buffer.len == 0
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        const OP: &str = "end of a loan";
+        let home = &self.buffer.allocation.home;
+        keep_context(|| {
+            let ordered = match self.stream {
+                ForeignStream::Legacy | ForeignStream::PerThread => home.wait_for_default(),
+                ForeignStream::Handle(_) | ForeignStream::Unknown => home.synchronize_context(OP),
+            };
+            if ordered.is_err() {
+                // As for a guard: if waiting fails too the context is lost.
+                let _ = home.synchronize_context(OP);
+            }
+            // The library may have written: the next to ask waits for that too.
+            self.buffer.allocation.written.lock().take();
+        });
+    }
+}
+
 /// A readable device pointer, ordered on one stream.
 #[derive(Debug)]
 pub struct ReadGuard {
@@ -204,10 +281,7 @@ pub struct ReadGuard {
 impl ReadGuard {
     /// The device address; 0 for an empty buffer.
     pub fn pointer(&self) -> u64 {
-        match self.buffer.allocation.pointer {
-            0 => 0,
-            base => base + self.buffer.offset as u64,
-        }
+        self.buffer.address()
     }
 
     /// Length in bytes.

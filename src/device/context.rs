@@ -329,6 +329,20 @@ impl CudaCtx {
         self.upload(op, bytes)
     }
 
+    /// A copy of a buffer in device memory, padded with zeros.
+    pub fn duplicate(&self, op: &str, buffer: &DeviceBuffer) -> Result<DeviceBuffer> {
+        let (mut copy, padded) = self.allocate_raw(op, buffer.len())?;
+        if !buffer.is_empty() {
+            self.fill_zero(op, &mut copy, buffer.len(), padded - buffer.len())?;
+            let source = buffer.for_stream(&self.stream)?;
+            let target = copy.for_stream(&self.stream)?;
+            let raw = self.stream.bind(op)?;
+            // SAFETY: both sides have as many bytes, and this stream may read the one and write the other.
+            check(op, unsafe { result::memcpy_dtod_async(target.pointer(), source.pointer(), buffer.len(), raw) })?;
+        }
+        Ok(copy.freeze())
+    }
+
     /// A host copy of a buffer, 64-byte aligned.
     ///
     /// # Synchronization

@@ -35,6 +35,23 @@ pub fn cuda_version() -> Option<(u32, u32)> {
     Some((version as u32 / 1000, version as u32 % 1000 / 10))
 }
 
+/// Runs something that works on a device, and makes current again the CUDA context that was current on this thread. For
+/// libraries that are called from other people's threads: the CUDA runtime takes the current context for the device that
+/// its user has chosen.
+///
+/// ```
+/// assert_eq!(warpline::device::keep_context(|| 1 + 1), 2);
+/// ```
+pub fn keep_context<T>(work: impl FnOnce() -> T) -> T {
+    let before = is_present().then(result::ctx::get_current);
+    let done = work();
+    if let Some(Ok(before)) = before {
+        // SAFETY: the context was current before, or there was none, which null says.
+        let _ = unsafe { result::ctx::set_current(before.unwrap_or(std::ptr::null_mut())) };
+    }
+    done
+}
+
 /// Turns a driver result into ours, with the operator or call that it belongs to.
 pub(crate) fn check<T>(op: &str, result: std::result::Result<T, DriverError>) -> Result<T> {
     result.map_err(|error| cuda_error(op, error))

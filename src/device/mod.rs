@@ -21,9 +21,9 @@ pub(crate) mod staging;
 mod status;
 mod stream;
 
-pub use buffer::{DeviceBuffer, DeviceBufferMut, In, Out, ReadGuard, WriteGuard};
+pub use buffer::{DeviceBuffer, DeviceBufferMut, In, Loan, Out, ReadGuard, WriteGuard};
 pub use context::{CopyStats, CudaCtx, ModuleStats};
-pub use driver::{cuda_version, device_count, is_present};
+pub use driver::{cuda_version, device_count, is_present, keep_context};
 pub use exec::ExecCtx;
 pub use info::DeviceInfo;
 pub use launch::{CountLaunches, Grid, LaunchInfo, LaunchStrategy, PlainLaunch, UserArg, UserModule};
@@ -32,4 +32,4 @@ pub use monitor::{DeviceState, Sensors, SystemInfo};
 pub use plan::MemoryPlan;
 pub(crate) use plan::padded;
 pub(crate) use status::StatusWord;
-pub use stream::{Event, Stream};
+pub use stream::{Event, ForeignStream, Stream};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cudarc::driver::{CudaContext, result, sys};
 
 use crate::device::driver::check;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A CUDA stream: work on it runs in order. Cheap to clone; the last clone destroys it once its work is done.
 #[derive(Clone)]
@@ -97,11 +97,88 @@ impl Stream {
         self.wait(&other.record()?)
     }
 
+    /// Later work on this stream waits for all work given to the default streams so far, and to the streams that wait
+    /// for them: to all streams of the context but those made as non-blocking.
+    pub(crate) fn wait_for_default(&self) -> Result<()> {
+        let event = Event::create(&self.inner.context, false)?;
+        // SAFETY: the event is alive and of the context that is current, whose legacy stream always is.
+        check("record event", unsafe { result::event::record(event.raw(), DefaultStream::Legacy.raw()) })?;
+        self.wait(&event)
+    }
+
+    /// Blocks until all work on the context is done, whatever its stream and whoever gave it.
+    pub(crate) fn synchronize_context(&self, op: &str) -> Result<()> {
+        self.bind(op)?;
+        check(op, result::ctx::synchronize())
+    }
+
     /// An event that takes time stamps, recorded at the present end of the stream's work.
     pub fn record_timed(&self) -> Result<Event> {
         let event = Event::create(&self.inner.context, true)?;
         event.record(self)?;
         Ok(event)
+    }
+}
+
+/// The default streams that every context has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum DefaultStream {
+    Legacy = 1,
+    PerThread = 2,
+}
+
+impl DefaultStream {
+    fn raw(self) -> sys::CUstream {
+        std::ptr::without_provenance_mut(self as usize)
+    }
+}
+
+/// The stream on which another library works, as DLPack and the CUDA array interface number them.
+///
+/// ```
+/// use warpline::device::ForeignStream;
+/// assert_eq!(ForeignStream::try_from(1)?, ForeignStream::Legacy);
+/// assert!(ForeignStream::try_from(0).is_err()); // could be either default stream
+/// # Ok::<(), warpline::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForeignStream {
+    /// -1: none that we are told; the other library orders its work by itself.
+    Unknown,
+    /// 1: the legacy default stream.
+    Legacy,
+    /// 2: the default stream of the calling thread.
+    PerThread,
+    /// Its `CUstream`.
+    Handle(usize),
+}
+
+impl ForeignStream {
+    fn raw(self) -> Option<sys::CUstream> {
+        match self {
+            ForeignStream::Unknown => None,
+            ForeignStream::Legacy => Some(DefaultStream::Legacy.raw()),
+            ForeignStream::PerThread => Some(DefaultStream::PerThread.raw()),
+            ForeignStream::Handle(handle) => Some(std::ptr::with_exposed_provenance_mut(handle)),
+        }
+    }
+}
+
+impl TryFrom<i64> for ForeignStream {
+    type Error = Error;
+
+    fn try_from(number: i64) -> Result<Self> {
+        match number {
+            -1 => Ok(ForeignStream::Unknown),
+            1 => Ok(ForeignStream::Legacy),
+            2 => Ok(ForeignStream::PerThread),
+            handle if handle > 2 => Ok(ForeignStream::Handle(handle as usize)),
+            _ => {
+                let why =
+                    format!("{number} is no stream: give 1 (legacy default), 2 (per-thread default), -1 or a handle");
+                Err(Error::invalid("stream", why))
+            }
+        }
     }
 }
 
@@ -154,6 +231,18 @@ impl Event {
         let raw = stream.bind("record event")?;
         // SAFETY: event and stream are alive and of one context.
         check("record event", unsafe { result::event::record(self.raw(), raw) })
+    }
+
+    /// Later work on another library's stream waits for the event, without blocking the host.
+    ///
+    /// # Safety
+    /// A handle must be a live stream of the event's context.
+    pub(crate) unsafe fn order(&self, stream: ForeignStream) -> Result<()> {
+        let Some(raw) = stream.raw() else { return Ok(()) };
+        check("stream wait", self.inner.context.bind_to_thread())?;
+        let flags = sys::CUevent_wait_flags::CU_EVENT_WAIT_DEFAULT;
+        // SAFETY: the event is alive; default streams always are, and the caller vouches for a handle.
+        check("stream wait", unsafe { result::stream::wait_event(raw, self.raw(), flags) })
     }
 
     /// Blocks until the work before the event is done.

@@ -1,5 +1,7 @@
 //! Copies, slices and hand-over between streams.
 
+use warpline::device::ForeignStream;
+
 use crate::common::with_device;
 
 fn pattern(len: usize) -> Vec<u8> {
@@ -68,6 +70,44 @@ fn memory_outlives_its_readers_on_other_streams() {
         ctx.finish().unwrap();
         reader.finish().unwrap();
     });
+}
+
+#[test]
+fn a_duplicate_has_memory_of_its_own() {
+    with_device(|ctx| {
+        let cuda = ctx.as_cuda().unwrap();
+        for len in [0, 1, 64, 100_003] {
+            let buffer = cuda.upload("test", &pattern(len + 7)).unwrap().slice(5, len);
+            let copy = ctx.fork().unwrap().as_cuda().unwrap().duplicate("test", &buffer).unwrap();
+            drop(buffer);
+            assert_eq!(cuda.download("test", &copy).unwrap().as_slice(), &pattern(len + 7)[5..len + 5], "{len} bytes");
+        }
+    });
+}
+
+/// `crates/python/tests/test_device.py` reads such memory, through the driver, on streams of another library.
+#[test]
+fn memory_is_lent_for_every_kind_of_stream() {
+    with_device(|ctx| {
+        let cuda = ctx.as_cuda().unwrap();
+        let borrower = ctx.fork().unwrap();
+        let handle = borrower.as_cuda().unwrap().stream().as_raw() as i64;
+        for number in [-1, 1, 2, handle] {
+            let buffer = cuda.upload("test", &pattern(1000)).unwrap();
+            // SAFETY: the stream is alive and of the same context.
+            let loan = unsafe { buffer.slice(64, 100).lend(number.try_into().unwrap()) }.unwrap();
+            assert_eq!((loan.pointer(), loan.len()), (buffer.for_stream(cuda.stream()).unwrap().pointer() + 64, 100));
+            drop(buffer);
+            let used = cuda.ledger().used();
+            drop(loan);
+            assert!(cuda.ledger().used() < used);
+        }
+        ctx.finish().unwrap();
+    });
+    for wrong in [0, -2, i64::MIN] {
+        let error = ForeignStream::try_from(wrong).unwrap_err();
+        assert!(error.to_string().contains("is no stream"), "{error}");
+    }
 }
 
 #[test]

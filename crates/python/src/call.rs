@@ -1,19 +1,23 @@
 //! The package's functions.
 
-use arrow::array::{Array, BooleanArray};
-use arrow::compute::filter;
+use std::sync::Arc;
+
+use arrow::array::BooleanArray;
+use arrow::datatypes::Schema;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use warpline::image::image_decode::image_decode;
 use warpline::image::jpeg_decode::DecodeOptions;
-use warpline::image::{self, preprocess};
-use warpline::{Column, ExecCtx};
+use warpline::image::{self, TensorSpec, Tensors, preprocess};
+use warpline::ops::filter;
+use warpline::{Batch, Column, ExecCtx};
 
+use crate::context::{self, detached};
 use crate::error::{image_error, raise};
 use crate::preprocess::Preprocess;
-use crate::results::{Images, RowError, Tensor};
-use crate::{arguments, context, input};
+use crate::results::{Images, RowError, Rows, Tensor};
+use crate::{arguments, input};
 
 /// What happens to rows that cannot be decoded; the words of the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,11 +45,10 @@ fn decode(
     column: Column,
     options: &DecodeOptions,
 ) -> PyResult<(image::Images, Vec<RowError>)> {
-    let decoded = py.detach(|| {
+    let (images, errors) = detached(py, || {
         let decoded = image_decode(ctx, &column, options)?;
         Ok((image::Images::try_new(decoded.images)?, decoded.errors))
-    });
-    let (images, errors) = decoded.map_err(raise)?;
+    })?;
     Ok((images, errors.into_iter().map(RowError::from).collect()))
 }
 
@@ -65,8 +68,8 @@ fn refuse(py: Python<'_>, errors: &[RowError], on_error: OnError) -> PyResult<()
 ///
 /// array: a pyarrow binary, large_binary or binary_view array (chunked too), anything with `__arrow_c_array__`, or
 ///     bytes objects; None and nulls give None. The encoded bytes are not copied.
-/// device: where to decode: "auto" (the first GPU, or the host), "host" or "cuda:N". A device decodes sequential
-///     JPEGs, the host the rest; the result comes back to the host, and is the same.
+/// device: where to decode, and where the images are: "auto" (the first GPU, or the host), "host" or "cuda:N". A
+///     device decodes sequential JPEGs, the host the rest, whose pixels are copied there. The pixels are the same.
 /// on_error: "fail" raises ImageError for the first image that cannot be decoded; "null" gives None and lists it in
 ///     `errors`.
 /// exif_orientation: turn images upright, as `PIL.ImageOps.exif_transpose`.
@@ -87,12 +90,12 @@ pub fn decode_image(
     if on_error == OnError::Skip {
         return Err(PyValueError::new_err("on_error 'skip' is for tensors: images that cannot be decoded are None"));
     }
-    let (ctx, host) = (context::open(device)?, context::open("host")?);
+    let ctx = context::open(device)?;
     let options = DecodeOptions { exif_orientation, max_pixels, ..DecodeOptions::default() };
     let (images, errors) = decode(py, &ctx, input::column(array)?, &options)?;
     refuse(py, &errors, on_error)?;
-    let images = py.detach(|| images.to(&host)).map_err(raise)?;
-    Ok(Images::new(images, errors))
+    let images = detached(py, || images.to(&ctx))?;
+    Ok(Images::new(ctx, images, errors))
 }
 
 /// Decodes images, resizes, crops and normalises them into one tensor, equal to Pillow 12 and torchvision.
@@ -116,8 +119,9 @@ pub fn decode_image(
 /// on_error: "fail" raises ImageError for the first image that cannot be decoded; "null" gives zeros, with False in
 ///     `valid`; "skip" leaves the row out, and `rows` tells which are there. Nulls of the input stay, as zeros. The
 ///     words are those of the command `warpline run`.
-/// device: where to decode, resize and normalise: "auto" (the first GPU, or the host), "host" or "cuda:N". The
-///     result comes back to the host, and is the same.
+/// device: where to decode, resize and normalise, and where the tensor is: "auto" (the first GPU, or the host),
+///     "host" or "cuda:N". The elements are the same. Work on a device goes on when this returns; whoever takes the
+///     tensor waits for it.
 ///
 /// The interpreter's lock is released; all cores work (RAYON_NUM_THREADS sets their number).
 ///
@@ -150,10 +154,10 @@ pub fn image_to_tensor(
     if let Some(ids) = row_ids {
         images = images.with_row_ids(&ids).map_err(raise)?;
     }
-    py.detach(|| tensor(&ctx, &images, &what, errors, on_error)).map_err(raise)
+    detached(py, || tensor(&ctx, &images, &what, errors, on_error))
 }
 
-/// Resizes and the rest where `ctx` runs; the result on the host.
+/// Resizes and the rest where `ctx` runs.
 fn tensor(
     ctx: &ExecCtx,
     images: &image::Images,
@@ -161,16 +165,27 @@ fn tensor(
     errors: Vec<RowError>,
     on_error: OnError,
 ) -> warpline::Result<Tensor> {
-    let made = preprocess(ctx, &images.to(ctx)?, what)?;
-    let column = made.column.to_host()?;
-    let mut rows: Vec<usize> = (0..column.len()).collect();
-    if on_error != OnError::Skip || errors.is_empty() {
-        return Tensor::new(column, &made.spec, rows, errors);
+    let Tensors { column, spec } = preprocess(ctx, &images.to(ctx)?, what)?;
+    let numbers: Vec<usize> = (0..column.len()).collect();
+    let valid = images.rows().iter().map(Option::is_some).collect();
+    let rows = Rows { valid, numbers, errors };
+    match on_error == OnError::Skip && !rows.errors.is_empty() {
+        true => skip(ctx, column, spec, rows),
+        false => Tensor::new(ctx, column, spec, rows),
     }
+}
+
+/// Without the rows that failed.
+fn skip(ctx: &ExecCtx, column: Column, spec: TensorSpec, rows: Rows) -> warpline::Result<Tensor> {
+    let Rows { valid, numbers, errors } = rows;
     let failed = |row: &usize| errors.binary_search_by_key(row, |error| error.row).is_ok();
-    let kept: BooleanArray = rows.iter().map(|row| Some(!failed(row))).collect();
-    rows.retain(|row| !failed(row));
-    let array = filter(column.to_array()?.as_ref(), &kept).map_err(|error| warpline::Error::arrow("skip", error))?;
-    debug_assert_eq!(array.len(), rows.len());
-    Tensor::new(Column::from_array(array), &made.spec, rows, errors)
+    let kept: Vec<usize> = numbers.into_iter().filter(|row| !failed(row)).collect();
+    let mut mask = vec![false; column.len()];
+    kept.iter().for_each(|row| mask[*row] = true);
+    let mask = Column::from_array(Arc::new(BooleanArray::from(mask))).to(ctx)?;
+    let (schema, len) = (Schema::new(vec![spec.field("tensor")]), column.len());
+    let batch = Batch::try_new(Arc::new(schema), vec![column], len, ctx.placement())?;
+    let column = filter(ctx, &batch, &mask)?.columns()[0].clone();
+    let valid = kept.iter().map(|row| valid[*row]).collect();
+    Tensor::new(ctx, column, spec, Rows { valid, numbers: kept, errors })
 }

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use pyo3::prelude::*;
 use warpline::ExecCtx;
+use warpline::device::keep_context;
 
 use crate::error::raise;
 
@@ -53,12 +54,17 @@ pub fn open(device: &str) -> PyResult<ExecCtx> {
     if let Some((_, ctx)) = opened.contexts.iter().find(|(known, _)| *known == device) {
         return Ok(ctx.clone());
     }
-    let ctx = match device {
+    let ctx = keep_context(|| match device {
         Device::Auto => ExecCtx::auto(),
         Device::Host => ExecCtx::host(0),
         Device::Cuda(ordinal) => ExecCtx::cuda(ordinal),
-    };
+    });
     let ctx = ctx.map_err(raise)?;
     opened.contexts.push((device, ctx.clone()));
     Ok(ctx)
+}
+
+/// Work without the interpreter's lock, after which the thread has the CUDA context that it had.
+pub fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> warpline::Result<T> + Send) -> PyResult<T> {
+    py.detach(|| keep_context(work)).map_err(raise)
 }

@@ -1,12 +1,13 @@
 //! The Python package `warpline`: image columns in, NumPy or DLPack out, with the bytes of Pillow and torchvision.
 //!
 //! `input` turns Python's arrays into columns, `arguments` other values; `options` makes of keyword arguments what
-//! `preprocess` keeps as a class; `call` holds the two functions, `results` what they return, `memory` how NumPy and
-//! DLPack see it, `context` where work runs, `error` what is raised.
+//! `preprocess` keeps as a class; `call` holds the two functions, `results` what they return, `memory` where it is
+//! and how NumPy sees it, `dlpack` how other libraries do, `context` where work runs, `error` what is raised.
 
 mod arguments;
 mod call;
 mod context;
+mod dlpack;
 mod error;
 mod input;
 mod memory;

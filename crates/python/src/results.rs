@@ -1,17 +1,19 @@
 //! What the functions return.
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::AsArray;
 use arrow::datatypes::Field;
 use arrow::ffi::{FFI_ArrowArray, FFI_ArrowSchema};
-use pyo3::exceptions::{PyBufferError, PyIndexError};
+use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyDict};
-use warpline::Column;
 use warpline::column::interop::export_column;
-use warpline::image::{self, DType, TensorSpec};
+use warpline::image::{self, DType, ImageRow, TensorSpec};
+use warpline::{Column, Error, ExecCtx, Placement};
 
+use crate::context::{self, detached};
+use crate::dlpack::{self, Request};
 use crate::error::raise;
-use crate::memory::Block;
+use crate::memory::{Block, Memory, refuse_device};
 
 /// A row of the input that could not be decoded.
 #[pyclass(frozen, get_all, module = "warpline")]
@@ -38,36 +40,34 @@ impl From<image::jpeg_decode::RowError> for RowError {
     }
 }
 
-/// The DLPack device of memory on the host.
-const HOST: (i32, i32) = (1, 0);
-
-/// Answers `__dlpack__`.
-fn dlpack(
-    py: Python<'_>,
-    block: &Block,
-    max_version: Option<(u32, u32)>,
-    dl_device: Option<(i32, i32)>,
-    copy: Option<bool>,
-) -> PyResult<Py<PyAny>> {
-    if dl_device.is_some_and(|device| device != HOST) {
-        return Err(PyBufferError::new_err("the result is on the host (device type 1)"));
-    }
-    block.dlpack(py, max_version, copy.unwrap_or(false))
-}
-
 /// Answers `__arrow_c_array__`.
 fn arrow<'py>(
     py: Python<'py>,
     column: &Column,
     field: &Field,
 ) -> PyResult<(Bound<'py, PyCapsule>, Bound<'py, PyCapsule>)> {
+    refuse_device(column.placement())?;
     let (array, schema): (FFI_ArrowArray, FFI_ArrowSchema) = export_column(column, field).map_err(raise)?;
     let schema = PyCapsule::new_with_value(py, schema, c"arrow_schema")?;
     Ok((schema, PyCapsule::new_with_value(py, array, c"arrow_array")?))
 }
 
-/// numpy.asarray(object).
-fn to_numpy<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+/// Answers `__array__`, which NumPy calls where there is no array interface: on a device, where there is no array.
+fn array<'py>(
+    object: &Bound<'py, PyAny>,
+    placement: Placement,
+    dtype: Option<Bound<'py, PyAny>>,
+    copy: Option<bool>,
+) -> PyResult<Bound<'py, PyAny>> {
+    refuse_device(placement)?;
+    let options = PyDict::new(object.py());
+    options.set_item("dtype", dtype)?;
+    options.set_item("copy", copy)?;
+    object.py().import("numpy")?.call_method("array", (object,), Some(&options))
+}
+
+/// numpy.asarray(object), which must be on the host.
+fn to_numpy<'py>(object: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     object.py().import("numpy")?.call_method1("asarray", (object,))
 }
 
@@ -77,33 +77,51 @@ fn to_numpy<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
 ///     >>> tensor.shape, tensor.dtype, tensor.layout, tensor.valid
 ///     ([2, 3, 32, 32], 'f16', 'nchw', [True, False])
 ///
-/// `numpy.asarray(tensor)` and `torch.from_dlpack(tensor)` share its memory; `pyarrow.array(tensor)` gives an
-/// arrow.fixed_shape_tensor array, which must not be changed through the others.
+/// On the host `numpy.asarray(tensor)` and `torch.from_dlpack(tensor)` share its memory; `pyarrow.array(tensor)`
+/// gives an arrow.fixed_shape_tensor array, which must not be changed through the others. On a device libraries for
+/// it share its memory by DLPack, and `numpy()` and `to_host()` copy; what would copy unasked raises TypeError.
 #[pyclass(frozen, module = "warpline")]
 pub struct Tensor {
     column: Column,
-    field: Field,
+    spec: TensorSpec,
     block: Block,
     layout: String,
-    valid: Vec<bool>,
-    rows: Vec<usize>,
-    errors: Vec<RowError>,
+    rows: Rows,
+}
+
+/// What became of the rows of the input.
+#[derive(Clone, Debug)]
+pub struct Rows {
+    /// For each row of the result whether there is an image.
+    pub valid: Vec<bool>,
+    /// The row of the input that it came from.
+    pub numbers: Vec<usize>,
+    /// Those that could not be decoded.
+    pub errors: Vec<RowError>,
 }
 
 impl Tensor {
-    /// A host column of tensors; `rows` are the rows of the input that it holds.
-    pub fn new(column: Column, spec: &TensorSpec, rows: Vec<usize>, errors: Vec<RowError>) -> warpline::Result<Self> {
-        let array: ArrayRef = column.to_array()?;
-        let list = array.as_fixed_size_list();
-        let values = list.values().to_data();
-        let size = spec.dtype.size();
-        let bytes = values.buffers()[0].slice_with_length(values.offset() * size, values.len() * size);
-        let mut shape = vec![list.len()];
+    /// A column of tensors where `ctx` runs.
+    pub fn new(ctx: &ExecCtx, column: Column, spec: TensorSpec, rows: Rows) -> warpline::Result<Self> {
+        let memory = match column.as_device() {
+            Some(device) => {
+                let values = device.children().first().and_then(|values| values.buffers().first());
+                let why = || "a tensor column without values".to_owned();
+                let values = values.ok_or_else(|| Error::Internal { op: "tensor", why: why() })?;
+                Memory::Device(values.clone(), ctx.clone())
+            }
+            None => {
+                let array = column.to_array()?;
+                let values = array.as_fixed_size_list().values().to_data();
+                let size = spec.dtype.size();
+                let bytes = values.buffers()[0].slice_with_length(values.offset() * size, values.len() * size);
+                Memory::Host(bytes)
+            }
+        };
+        let mut shape = vec![column.len()];
         shape.extend(spec.shape());
-        let valid = (0..list.len()).map(|row| list.is_valid(row)).collect();
-        let block = Block { bytes, dtype: spec.dtype, shape, writable: true };
-        let layout = spec.layout.to_string();
-        Ok(Tensor { column, field: spec.field("tensor"), block, layout, valid, rows, errors })
+        let block = Block { memory, dtype: spec.dtype, shape, writable: true };
+        Ok(Tensor { column, spec, block, layout: spec.layout.to_string(), rows })
     }
 }
 
@@ -130,24 +148,51 @@ impl Tensor {
     /// For each image whether there is one; the elements of the others are zero.
     #[getter]
     fn valid(&self) -> Vec<bool> {
-        self.valid.clone()
+        self.rows.valid.clone()
     }
 
     /// For each image the row of the input that it came from.
     #[getter]
     fn rows(&self) -> Vec<usize> {
-        self.rows.clone()
+        self.rows.numbers.clone()
     }
 
     /// The rows of the input that could not be decoded.
     #[getter]
     fn errors(&self) -> Vec<RowError> {
-        self.errors.clone()
+        self.rows.errors.clone()
     }
 
-    /// The tensor as a NumPy array, without a copy. bfloat16 comes as its bits, in uint16.
+    /// Where the elements are: "host" or "cuda:N".
+    #[getter]
+    fn device(&self) -> String {
+        self.block.placement().to_string()
+    }
+
+    /// The tensor on the host: itself, or a copy from the device.
+    fn to_host<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
+        let this = slf.get();
+        if this.column.as_device().is_none() {
+            return Ok(slf.clone());
+        }
+        let (py, host) = (slf.py(), context::open("host")?);
+        let copy = detached(py, || Tensor::new(&host, this.column.to_host()?, this.spec, this.rows.clone()))?;
+        Bound::new(py, copy)
+    }
+
+    /// The tensor as a NumPy array, without a copy on the host, with one from a device. bfloat16 comes as its
+    /// bits, in uint16.
     fn numpy<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        to_numpy(slf.as_any())
+        to_numpy(Self::to_host(slf)?.into_any())
+    }
+
+    #[pyo3(signature = (dtype=None, copy=None))]
+    fn __array__<'py>(
+        slf: &Bound<'py, Self>,
+        dtype: Option<Bound<'py, PyAny>>,
+        copy: Option<bool>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        array(slf.as_any(), slf.get().block.placement(), dtype, copy)
     }
 
     #[getter]
@@ -159,17 +204,16 @@ impl Tensor {
     fn __dlpack__(
         &self,
         py: Python<'_>,
-        stream: Option<Py<PyAny>>,
+        stream: Option<Bound<'_, PyAny>>,
         max_version: Option<(u32, u32)>,
         dl_device: Option<(i32, i32)>,
         copy: Option<bool>,
     ) -> PyResult<Py<PyAny>> {
-        drop(stream); // memory of the host is ready whatever the stream
-        dlpack(py, &self.block, max_version, dl_device, copy)
+        dlpack::export(py, &self.block, &Request { stream, max_version, dl_device, copy })
     }
 
     fn __dlpack_device__(&self) -> (i32, i32) {
-        HOST
+        dlpack::device(self.block.placement())
     }
 
     #[pyo3(signature = (requested_schema=None))]
@@ -179,16 +223,16 @@ impl Tensor {
         requested_schema: Option<Py<PyAny>>,
     ) -> PyResult<(Bound<'py, PyCapsule>, Bound<'py, PyCapsule>)> {
         drop(requested_schema); // a wish, which the interface lets us ignore
-        arrow(py, &self.column, &self.field)
+        arrow(py, &self.column, &self.spec.field("tensor"))
     }
 
     fn __len__(&self) -> usize {
-        self.valid.len()
+        self.block.shape[0]
     }
 
     fn __repr__(&self) -> String {
-        let (shape, dtype) = (&self.block.shape, self.dtype());
-        format!("<warpline.Tensor {shape:?} {dtype} {}, {} failed>", self.layout, self.errors.len())
+        let (shape, dtype, device, failed) = (&self.block.shape, self.dtype(), self.device(), self.rows.errors.len());
+        format!("<warpline.Tensor {shape:?} {dtype} {} on {device}, {failed} failed>", self.layout)
     }
 }
 
@@ -199,16 +243,32 @@ impl Tensor {
 ///     (2, None, 'not_an_image')
 ///     >>> pyarrow.array(images).type.names
 ///     ['data', 'width', 'height']
+///
+/// On a device each item is there too: `to_host()` copies all of them at once.
 #[pyclass(frozen, sequence, module = "warpline")]
 pub struct Images {
     images: image::Images,
+    ctx: ExecCtx,
     errors: Vec<RowError>,
 }
 
 impl Images {
-    /// Images on the host.
-    pub fn new(images: image::Images, errors: Vec<RowError>) -> Self {
-        Images { images, errors }
+    /// Images where `ctx` runs.
+    pub fn new(ctx: ExecCtx, images: image::Images, errors: Vec<RowError>) -> Self {
+        Images { images, ctx, errors }
+    }
+
+    /// The pixels' bytes of one row.
+    fn pixels(&self, place: ImageRow) -> warpline::Result<Memory> {
+        let column = self.images.column();
+        if let Some(device) = column.as_device() {
+            let data = device.children().first().and_then(|data| data.buffers().get(1));
+            let why = || "images on a device without pixels".to_owned();
+            let data = data.ok_or_else(|| Error::Internal { op: "images", why: why() })?;
+            return Ok(Memory::Device(data.slice(place.offset, place.nbytes()), self.ctx.clone()));
+        }
+        let data = column.to_array()?.as_struct().column(0).to_data();
+        Ok(Memory::Host(data.buffers()[1].slice_with_length(place.offset, place.nbytes())))
     }
 }
 
@@ -226,6 +286,23 @@ impl Images {
         self.errors.clone()
     }
 
+    /// Where the pixels are: "host" or "cuda:N".
+    #[getter]
+    fn device(&self) -> String {
+        self.images.placement().to_string()
+    }
+
+    /// The images on the host: themselves, or a copy of all from the device.
+    fn to_host<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
+        let this = slf.get();
+        if this.images.column().as_device().is_none() {
+            return Ok(slf.clone());
+        }
+        let (py, host) = (slf.py(), context::open("host")?);
+        let images = detached(py, || this.images.to(&host))?;
+        Bound::new(py, Images::new(host, images, this.errors.clone()))
+    }
+
     fn __len__(&self) -> usize {
         self.images.len()
     }
@@ -236,11 +313,9 @@ impl Images {
             return Err(PyIndexError::new_err(format!("row {row} of {} images", images.len())));
         }
         let Some(place) = images.rows()[row] else { return Ok(None) };
-        let array = images.column().to_array().map_err(raise)?;
-        let data = array.as_struct().column(0).to_data();
-        let bytes = data.buffers()[1].slice_with_length(place.offset, place.nbytes());
+        let memory = self.pixels(place).map_err(raise)?;
         let shape = vec![place.height as usize, place.width as usize, 3];
-        Ok(Some(Pixels { block: Block { bytes, dtype: DType::U8, shape, writable: false } }))
+        Ok(Some(Pixels { block: Block { memory, dtype: DType::U8, shape, writable: false } }))
     }
 
     #[pyo3(signature = (requested_schema=None))]
@@ -254,7 +329,7 @@ impl Images {
     }
 
     fn __repr__(&self) -> String {
-        format!("<warpline.Images, {} of them, {} failed>", self.images.len(), self.errors.len())
+        format!("<warpline.Images, {} of them on {}, {} failed>", self.images.len(), self.device(), self.errors.len())
     }
 }
 
@@ -272,9 +347,33 @@ impl Pixels {
         (self.block.shape[0], self.block.shape[1], self.block.shape[2])
     }
 
-    /// The pixels as a NumPy array, without a copy and read-only.
+    /// Where the pixels are: "host" or "cuda:N".
+    #[getter]
+    fn device(&self) -> String {
+        self.block.placement().to_string()
+    }
+
+    /// The pixels on the host: themselves, or a copy from the device.
+    fn to_host<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
+        let (py, block) = (slf.py(), &slf.get().block);
+        match block.memory {
+            Memory::Host(_) => Ok(slf.clone()),
+            Memory::Device(..) => Bound::new(py, Pixels { block: detached(py, || block.to_host())? }),
+        }
+    }
+
+    /// The pixels as a NumPy array, read-only; without a copy on the host, with one from a device.
     fn numpy<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        to_numpy(slf.as_any())
+        to_numpy(Self::to_host(slf)?.into_any())
+    }
+
+    #[pyo3(signature = (dtype=None, copy=None))]
+    fn __array__<'py>(
+        slf: &Bound<'py, Self>,
+        dtype: Option<Bound<'py, PyAny>>,
+        copy: Option<bool>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        array(slf.as_any(), slf.get().block.placement(), dtype, copy)
     }
 
     #[getter]
@@ -286,17 +385,16 @@ impl Pixels {
     fn __dlpack__(
         &self,
         py: Python<'_>,
-        stream: Option<Py<PyAny>>,
+        stream: Option<Bound<'_, PyAny>>,
         max_version: Option<(u32, u32)>,
         dl_device: Option<(i32, i32)>,
         copy: Option<bool>,
     ) -> PyResult<Py<PyAny>> {
-        drop(stream);
-        dlpack(py, &self.block, max_version, dl_device, copy)
+        dlpack::export(py, &self.block, &Request { stream, max_version, dl_device, copy })
     }
 
     fn __dlpack_device__(&self) -> (i32, i32) {
-        HOST
+        dlpack::device(self.block.placement())
     }
 
     fn __len__(&self) -> usize {
@@ -304,6 +402,6 @@ impl Pixels {
     }
 
     fn __repr__(&self) -> String {
-        format!("<warpline.Pixels {:?}>", self.block.shape)
+        format!("<warpline.Pixels {:?} on {}>", self.block.shape, self.device())
     }
 }

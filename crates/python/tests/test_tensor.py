@@ -65,6 +65,14 @@ def test_memory_is_shared_and_outlives_the_tensor(files):
     assert (other[0] == 7).all()
 
 
+def test_numpy_protocol(files):
+    tensor = warpline.image_to_tensor(files[:2], crop=8, dtype="u8")
+    assert np.shares_memory(np.asarray(tensor), tensor.__array__()) and tensor.device == "host"
+    assert not np.shares_memory(np.array(tensor), tensor.__array__(copy=True))
+    assert np.array_equal(tensor.__array__(np.float32), tensor.numpy().astype(np.float32))
+    assert tensor.to_host() is tensor
+
+
 def test_dlpack_protocol(files):
     tensor = warpline.image_to_tensor(files[:2], crop=8, dtype="u8")
     assert tensor.__dlpack_device__() == (1, 0)

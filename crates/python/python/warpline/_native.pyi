@@ -147,8 +147,9 @@ class Tensor:
         >>> tensor.shape, tensor.dtype, tensor.layout, tensor.valid
         ([2, 3, 32, 32], 'f16', 'nchw', [True, False])
 
-    `numpy.asarray(tensor)` and `torch.from_dlpack(tensor)` share its memory; `pyarrow.array(tensor)` gives an
-    arrow.fixed_shape_tensor array, which must not be changed through the others.
+    On the host `numpy.asarray(tensor)` and `torch.from_dlpack(tensor)` share its memory; `pyarrow.array(tensor)`
+    gives an arrow.fixed_shape_tensor array, which must not be changed through the others. On a device libraries for
+    it share its memory by DLPack, and `numpy()` and `to_host()` copy; what would copy unasked raises TypeError.
     """
 
     @property
@@ -171,8 +172,15 @@ class Tensor:
         """The rows of the input that could not be decoded."""
     @property
     def __array_interface__(self) -> dict[str, Any]: ...
+    @property
+    def device(self) -> str:
+        """Where the elements are: "host" or "cuda:N"."""
+    def to_host(self) -> Tensor:
+        """The tensor on the host: itself, or a copy from the device."""
     def numpy(self) -> npt.NDArray[Any]:
-        """The tensor as a NumPy array, without a copy. bfloat16 comes as its bits, in uint16."""
+        """The tensor as a NumPy array, without a copy on the host, with one from a device. bfloat16 comes as its
+        bits, in uint16."""
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]: ...
     def __dlpack__(
         self,
         *,
@@ -194,8 +202,14 @@ class Pixels:
         """Height, width and 3."""
     @property
     def __array_interface__(self) -> dict[str, Any]: ...
+    @property
+    def device(self) -> str:
+        """Where the pixels are: "host" or "cuda:N"."""
+    def to_host(self) -> Pixels:
+        """The pixels on the host: themselves, or a copy from the device."""
     def numpy(self) -> npt.NDArray[np.uint8]:
-        """The pixels as a NumPy array, without a copy and read-only."""
+        """The pixels as a NumPy array, read-only; without a copy on the host, with one from a device."""
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]: ...
     def __dlpack__(
         self,
         *,
@@ -216,6 +230,8 @@ class Images:
         (2, None, 'not_an_image')
         >>> pyarrow.array(images).type.names
         ['data', 'width', 'height']
+
+    On a device each item is there too: `to_host()` copies all of them at once.
     """
 
     @property
@@ -224,6 +240,11 @@ class Images:
     @property
     def errors(self) -> list[RowError]:
         """The rows of the input that could not be decoded."""
+    @property
+    def device(self) -> str:
+        """Where the pixels are: "host" or "cuda:N"."""
+    def to_host(self) -> Images:
+        """The images on the host: themselves, or a copy of all from the device."""
     def __len__(self) -> int: ...
     def __getitem__(self, row: int, /) -> Pixels | None: ...
     def __arrow_c_array__(self, requested_schema: object | None = None) -> tuple[object, object]: ...
@@ -244,8 +265,8 @@ def decode_image(
 
     array: a pyarrow binary, large_binary or binary_view array (chunked too), anything with `__arrow_c_array__`, or
         bytes objects; None and nulls give None. The encoded bytes are not copied.
-    device: where to decode: "auto" (the first GPU, or the host), "host" or "cuda:N". A device decodes sequential
-        JPEGs, the host the rest; the result comes back to the host, and is the same.
+    device: where to decode, and where the images are: "auto" (the first GPU, or the host), "host" or "cuda:N". A
+        device decodes sequential JPEGs, the host the rest, whose pixels are copied there. The pixels are the same.
     on_error: "fail" raises ImageError for the first image that cannot be decoded; "null" gives None and lists it in
         `errors`.
     exif_orientation: turn images upright, as `PIL.ImageOps.exif_transpose`.
@@ -286,8 +307,9 @@ def image_to_tensor(
     on_error: "fail" raises ImageError for the first image that cannot be decoded; "null" gives zeros, with False in
         `valid`; "skip" leaves the row out, and `rows` tells which are there. Nulls of the input stay, as zeros. The
         words are those of the command `warpline run`.
-    device: where to decode, resize and normalise: "auto" (the first GPU, or the host), "host" or "cuda:N". The
-        result comes back to the host, and is the same.
+    device: where to decode, resize and normalise, and where the tensor is: "auto" (the first GPU, or the host),
+        "host" or "cuda:N". The elements are the same. Work on a device goes on when this returns; whoever takes the
+        tensor waits for it.
 
     The interpreter's lock is released; all cores work (RAYON_NUM_THREADS sets their number).
 
