@@ -12,4 +12,6 @@ pub(crate) use filter::filter_where_masked;
 pub use filter::{filter, filter_plan, filter_where, filter_where_plan};
 pub use gather::{gather, gather_or_null, gather_plan};
 pub use hash::{HashScheme, hash, hash_plan};
-pub use hash_partition::{MOST_PARTITIONS, Partitions, hash_partition, hash_partition_plan, partition_ids};
+pub use hash_partition::{
+    MOST_PARTITIONS, Partitions, hash_partition, hash_partition_plan, partition_ids, partition_ids_plan,
+};

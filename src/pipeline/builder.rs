@@ -10,6 +10,7 @@ use arrow::datatypes::SchemaRef;
 use crate::column::{Batch, Placement};
 use crate::device::ExecCtx;
 use crate::error::{Error, Result};
+use crate::ops::HashScheme;
 use crate::parquet::WriteOptions;
 
 use super::bytes::Bytes;
@@ -20,7 +21,7 @@ use super::queue::Depth;
 use super::report::{Progress, Report};
 use super::rows;
 use super::run::{Cancel, Hooks, Lane, Plan, Running, Stream};
-use super::sink::{CollectSink, ParquetSink, Sink};
+use super::sink::{CollectSink, ParquetSink, PartitionedSink, Sink};
 use super::source::{BatchLimit, ImageSource, ParquetSource, Source};
 use super::stage::{Download, MapStage, Stage, Upload};
 
@@ -139,9 +140,9 @@ impl Pipeline {
         self
     }
 
-    /// The memory for all batches in flight, wherever they are, and for what stages hold ([`Stage::held`]): 1 GiB unless
-    /// said. A batch whose next step needs more than an eighth of what stages leave is split; a single row that needs
-    /// more than three eighths is an error of that row.
+    /// The memory for all batches in flight, wherever they are, and for what stages and the sink hold ([`Stage::held`],
+    /// [`Sink::held`]): 1 GiB unless said. A batch whose next step needs more than an eighth of what those leave is
+    /// split; a single row that needs more than three eighths is an error of that row.
     pub fn budget(mut self, budget: Bytes) -> Self {
         self.budget = budget;
         self
@@ -225,7 +226,7 @@ impl Pipeline {
     /// What would run: one line for each stage with its placement, threads and the columns that it makes.
     pub fn explain(&self) -> Result<String> {
         let (lanes, _) = self.lanes()?;
-        let limit = self.limit()?;
+        let limit = self.limit(0)?;
         let mut text = String::new();
         let mut line = |name: &str, at: Placement, threads: usize, what: &str| {
             let _ = writeln!(text, "{name:24} {:8} {threads:>3} threads  {what}", at.to_string());
@@ -242,7 +243,7 @@ impl Pipeline {
             text,
             "budget {} (largest row {}), batches of {}, {} batches per queue, order {:?}, errors {:?}",
             self.budget,
-            Bytes(Ledger::<u64>::new(self.free_budget()?).largest_step()),
+            Bytes(Ledger::<u64>::new(self.free_budget(0)?).largest_step()),
             Bytes(limit.bytes),
             self.depth,
             self.order,
@@ -257,6 +258,25 @@ impl Pipeline {
         self.run(&mut ParquetSink::new(folder, WriteOptions::default()))
     }
 
+    /// Runs into one Parquet file for each partition in a new folder, which appears under its name only when all of it is
+    /// written: `part-00007.parquet` has the rows of partition 7, in the order of results. Blocks until the end. A
+    /// quarter of the budget holds rows until they are written as row groups; see [`PartitionedSink`].
+    ///
+    /// # Errors
+    /// As [`partition_ids`](Self::partition_ids); `InvalidInput` when the budget is too small for so many files.
+    pub fn write_partitions(
+        self,
+        folder: impl AsRef<Path>,
+        keys: &[&str],
+        scheme: HashScheme,
+        partitions: usize,
+    ) -> Result<Report> {
+        const COLUMN: &str = "__partition";
+        let memory = Bytes(self.budget.0 / 4);
+        let mut sink = PartitionedSink::new(folder, COLUMN, partitions, memory, WriteOptions::default());
+        self.partition_ids(COLUMN, keys, scheme, partitions)?.run(&mut sink)
+    }
+
     /// Runs and keeps all results in memory.
     pub fn collect(self) -> Result<Collected> {
         let mut sink = CollectSink { batches: Vec::new(), schema: None };
@@ -268,13 +288,13 @@ impl Pipeline {
     /// Starts the run and returns its results as an iterator. At most a budget's worth of batches is made ahead of the
     /// consumer; dropping the iterator ends the run.
     pub fn stream(self) -> Result<Stream> {
-        Ok(Stream { running: Running::start(self.plan()?)?, ended: false, since: None })
+        Ok(Stream { running: Running::start(self.plan(0)?)?, ended: false, since: None })
     }
 
     /// Runs into any sink, on this thread, until the end. The sink is opened before anything is read; after an error it
     /// is not finished.
     pub fn run(self, sink: &mut dyn Sink) -> Result<Report> {
-        let plan = self.plan()?;
+        let plan = self.plan(sink.held())?;
         sink.open(&plan.schema)?;
         let mut running = Running::start(plan)?;
         while let Some(batch) = running.next_batch()? {
@@ -289,15 +309,16 @@ impl Pipeline {
         Ok(running.report(sink.name(), output))
     }
 
-    fn plan(mut self) -> Result<Plan> {
+    /// `sink` is what the sink holds.
+    fn plan(mut self, sink: u64) -> Result<Plan> {
         if let Some(ctx) = &self.ctx {
             self.ctx = Some(ctx.with_budget(self.budget.0)?);
         }
         let (lanes, schema) = self.lanes()?;
-        let budget = self.free_budget()?;
+        let budget = self.free_budget(sink)?;
         let depth = Depth { items: self.depth, bytes: (budget / 4).max(1) };
         Ok(Plan {
-            limit: self.limit()?,
+            limit: self.limit(sink)?,
             device: self.ctx,
             source: self.source,
             lanes,
@@ -312,14 +333,15 @@ impl Pipeline {
         })
     }
 
-    /// What is left of the budget for batches beside what stages hold for the whole run.
-    fn free_budget(&self) -> Result<u64> {
-        let held = self.stages.iter().map(|stage| stage.held()).fold(0, u64::saturating_add);
+    /// What is left of the budget for batches beside what stages and the sink hold for the whole run.
+    fn free_budget(&self, sink: u64) -> Result<u64> {
+        let held = self.stages.iter().map(|stage| stage.held()).fold(sink, u64::saturating_add);
         if held > self.budget.0 / 2 {
             let largest = self.stages.iter().max_by_key(|stage| stage.held()).map_or("", |stage| stage.name());
             let why = format!(
-                "stages hold {} for the whole run, '{largest}' the most: that needs a budget of at least {}",
-                Bytes(held),
+                "stages hold {} for the whole run, '{largest}' the most, and the sink {}: that needs a budget of at least {}",
+                Bytes(held - sink),
+                Bytes(sink),
                 Bytes(held.saturating_mul(2))
             );
             return Err(Error::invalid("pipeline", why));
@@ -327,8 +349,8 @@ impl Pipeline {
         Ok(self.budget.0 - held)
     }
 
-    fn limit(&self) -> Result<BatchLimit> {
-        let budget = self.free_budget()?;
+    fn limit(&self, sink: u64) -> Result<BatchLimit> {
+        let budget = self.free_budget(sink)?;
         let most = budget / 10;
         let bytes = self.batch_bytes.unwrap_or(DEFAULT_BATCH.min(Bytes(budget / 16))).0.max(1);
         if bytes > most {

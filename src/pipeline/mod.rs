@@ -41,6 +41,6 @@ pub use ledger::Ledger;
 pub use order::Order;
 pub use report::{DeviceUse, Progress, Report, StageReport};
 pub use run::{Cancel, Stream, StreamReader};
-pub use sink::{ParquetSink, Sink};
+pub use sink::{ParquetSink, PartitionedSink, Sink};
 pub use source::{BatchLimit, ImageSource, MemorySource, ParquetSource, Source, SourceBatch};
 pub use stage::{Bound, MapStage, Stage};

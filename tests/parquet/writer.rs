@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use warpline::arrow::array::*;
-use warpline::parquet::{ParquetReader, ParquetWriter, WriteOptions, expand_paths};
+use warpline::arrow::compute::{cast, concat_batches, take_record_batch};
+use warpline::arrow::datatypes::{DataType, Int32Type};
+use warpline::parquet::{ParquetReader, ParquetWriter, PartitionedWriter, WriteOptions, expand_paths};
 use warpline::pipeline::{MemorySource, Pipeline};
 use warpline::{Batch, Error};
 
@@ -125,4 +127,90 @@ fn an_output_that_cannot_be_made_is_an_io_error_with_the_path() {
     fs::write(&file, b"").unwrap();
     let error = ParquetWriter::create(file.join("out"), &batch(0).schema(), WriteOptions::default()).err().unwrap();
     assert!(matches!(error, Error::Io { .. }), "{error}");
+}
+
+/// Rows with their partition: numbers, strings, views and a dictionary, whose memory slices of a batch would share.
+fn table(rows: usize, partitions: usize) -> (RecordBatch, UInt32Array) {
+    let number: ArrayRef = Arc::new(Int64Array::from_iter_values(0..rows as i64));
+    let text: ArrayRef = Arc::new(StringArray::from_iter((0..rows).map(|i| (i % 9 > 0).then(|| "x".repeat(i % 40)))));
+    let views = StringViewArray::from_iter_values((0..rows).map(|i| format!("a value that is not inline: {i}")));
+    let colours: DictionaryArray<Int32Type> = (0..rows).map(|i| Some(["red", "green", "blue"][i % 3])).collect();
+    let columns = [("n", number), ("text", text), ("view", Arc::new(views) as _), ("colour", Arc::new(colours) as _)];
+    let ids = UInt32Array::from_iter_values((0..rows).map(|i| (i * i + i / 7) as u32 % partitions as u32));
+    (RecordBatch::try_from_iter(columns).unwrap(), ids)
+}
+
+fn read(file: &Path) -> RecordBatch {
+    let mut reader = ParquetReader::open(file).unwrap();
+    let mut rows = vec![RecordBatch::new_empty(reader.schema().clone())];
+    while let Some((_, batch)) = reader.next_batch(1 << 20, 1 << 20).unwrap() {
+        rows.push(batch);
+    }
+    concat_batches(reader.schema(), &rows).unwrap()
+}
+
+#[test]
+fn a_file_for_each_partition_whatever_the_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    for (memory, partitions) in [(1 << 20, 3), (1 << 20, 7), (1 << 30, 100)] {
+        let out = folder.path().join(format!("{partitions}"));
+        let (all, ids) = table(30_000, partitions);
+        // Partition 1 stays empty.
+        let ids: UInt32Array = ids.iter().map(|id| id.filter(|&id| id != 1)).collect();
+        let options = WriteOptions { row_group_rows: 5000, ..WriteOptions::default() };
+        let mut writer = PartitionedWriter::create(&out, &all.schema(), partitions, memory, options).unwrap();
+        for first in (0..30_000).step_by(600) {
+            writer.write(&all.slice(first, 600), &ids.slice(first, 600)).unwrap();
+            assert!(writer.bytes_held() <= memory && !out.exists());
+        }
+        assert_eq!(memory < 1 << 30, writer.bytes_written() > 0);
+        let written = writer.finish().unwrap();
+        let files = expand_paths(&[&out], &["parquet"]).unwrap();
+        assert_eq!(
+            (files.len(), files[partitions - 1].file_name().unwrap().len()),
+            (partitions, "part-00000.parquet".len())
+        );
+        assert_eq!(files.iter().map(|f| f.metadata().unwrap().len()).sum::<u64>(), written);
+        for (partition, file) in files.iter().enumerate() {
+            let id = |row: u32| if ids.is_null(row as usize) { 0 } else { ids.value(row as usize) };
+            let rows = (0..ids.len() as u32).filter(|&row| id(row) as usize == partition);
+            let wanted = take_record_batch(&all, &UInt32Array::from_iter_values(rows)).unwrap();
+            let found = read(file);
+            assert_eq!(found.num_rows(), wanted.num_rows());
+            for (found, wanted) in found.columns().iter().zip(wanted.columns()) {
+                let plain = |column: &ArrayRef| match column.data_type() {
+                    DataType::Dictionary(_, values) => cast(column, values).unwrap(),
+                    _ => column.clone(),
+                };
+                assert_eq!(&plain(found), &plain(wanted), "partition {partition} of {partitions}");
+            }
+        }
+    }
+}
+
+#[test]
+fn partitions_that_cannot_be_are_refused_and_nothing_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let (batch, ids) = table(100, 10);
+    let create = |partitions, memory| {
+        PartitionedWriter::create(&out, &batch.schema(), partitions, memory, WriteOptions::default())
+    };
+    for (partitions, memory, why) in
+        [(0, 1 << 20, "no partitions"), (100, 1 << 20, "100 partitions need 6553600 bytes")]
+    {
+        let error = create(partitions, memory).err().unwrap();
+        assert!(matches!(error, Error::InvalidInput { .. }) && error.to_string().contains(why), "{error}");
+    }
+    let mut writer = create(9, 1 << 20).unwrap();
+    let error = writer.write(&batch, &ids).unwrap_err();
+    assert!(matches!(error, Error::InvalidInput { row: Some(_), .. }), "{error}");
+    assert!(writer.write(&batch, &ids.slice(0, 5)).is_err());
+    drop(writer);
+    // Footers of very many small row groups are not kept without end.
+    let mut writer = create(10, 700 << 10).unwrap();
+    let error = (0..3000).find_map(|_| writer.write(&table(4000, 10).0, &table(4000, 10).1).err()).unwrap();
+    assert!(error.to_string().contains("footers"), "{error}");
+    drop(writer);
+    assert_eq!(entries(folder.path()), [""; 0]);
 }

@@ -5,6 +5,7 @@ mod device;
 mod errors;
 mod flow;
 mod life;
+mod partition;
 mod user_stage;
 
 use std::sync::Arc;

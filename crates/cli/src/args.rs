@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use warpline::ExecCtx;
 use warpline::image::{DType, Interpolation, Layout, Normalize, Place, Preprocess, RandomCrop, Resize};
+use warpline::ops::HashScheme;
 use warpline::ops::join::JoinType;
 use warpline::pipeline::Bytes;
 
@@ -27,7 +28,7 @@ pub enum Command {
     Cat(CatArgs),
 }
 
-/// Run a pipeline: read, filter, join, decode, resize, normalise, infer, write Parquet.
+/// Run a pipeline: read, filter, join, decode, resize, normalise, infer, partition, write Parquet.
 #[derive(Debug, Args)]
 pub struct RunArgs {
     /// Parquet files, or images (JPEG, PNG, WebP); folders and patterns of either.
@@ -57,7 +58,16 @@ pub struct RunArgs {
     /// Folder for the result, which must not exist; it appears under its name only when it is complete.
     #[arg(long, value_name = "DIR")]
     pub output: Option<PathBuf>,
-    /// Where to filter, resize and normalise.
+    /// Write one file for each partition by the hash of these columns: part-00007.parquet has the rows of partition 7.
+    #[arg(long, value_name = "COL", value_delimiter = ',', requires = "partitions")]
+    pub partition_by: Vec<String>,
+    /// How many partitions --partition-by makes. A quarter of the budget must hold 64 KiB for each.
+    #[arg(long, value_name = "N", requires = "partition_by", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub partitions: Option<u32>,
+    /// Whose hash and whose partitions: datafusion, spark, spark-xxhash64, xxhash64 or iceberg.
+    #[arg(long, default_value_t = HashScheme::DataFusion, value_name = "SCHEME", requires = "partition_by")]
+    pub hash: HashScheme,
+    /// Where to filter, hash, resize and normalise.
     #[arg(long, default_value = "auto", value_name = "auto|host|cuda:N")]
     pub device: Device,
     /// Memory for all batches in flight, and on a device its memory for this run.

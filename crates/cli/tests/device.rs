@@ -77,3 +77,13 @@ fn tensor_writes_the_same_array() {
     args.extend(files.iter().map(String::as_str));
     same(&args, "-o", file);
 }
+
+#[test]
+fn run_writes_the_same_partitions() {
+    if !is_there() {
+        return;
+    }
+    let (_, _, labels) = data();
+    let keys = ["--partition-by", "id,label", "--partitions", "5", "--hash", "spark-xxhash64"];
+    same(&[&["run", "--input", text(labels)], &keys[..]].concat(), "--output", parts);
+}

@@ -10,6 +10,7 @@ mod memory;
 #[cfg(feature = "ort")]
 mod onnx_runtime;
 mod oracle;
+mod partition;
 mod run;
 mod tensor;
 

@@ -10,7 +10,7 @@ use arrow::array::UInt32Array;
 
 use crate::column::layout::Layout;
 use crate::column::{Batch, Column, Placement};
-use crate::device::{ExecCtx, MemoryPlan};
+use crate::device::{ExecCtx, MemoryPlan, padded};
 use crate::error::{Error, Result};
 use crate::ops::gather::plan::Forecast;
 use crate::ops::hash::{self, HashScheme};
@@ -39,7 +39,8 @@ pub const MOST_PARTITIONS: usize = 1 << 24;
 /// None: on a device the launch is queued.
 ///
 /// # Cost
-/// Each key is read once, 4 bytes a row are written; on a device one launch for all columns.
+/// Each key is read once, 4 bytes a row are written; on a device one launch for all columns. [`partition_ids_plan`] tells
+/// the device memory.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -63,6 +64,20 @@ pub fn partition_ids(ctx: &ExecCtx, keys: &[&Column], scheme: HashScheme, partit
         }
         Placement::Cuda(_) => cuda::ids(ctx, &cuda::Keys { columns: keys, readings: &readings, scheme, partitions }),
     }
+}
+
+/// The device memory that [`partition_ids`] takes for these columns, without them, whether they are on a device or will
+/// be. On the host nothing of it is used.
+///
+/// # Errors
+/// As [`partition_ids`], wherever the columns are.
+///
+/// # Cost
+/// No device work: a walk over the columns' types.
+pub fn partition_ids_plan(keys: &[&Column], scheme: HashScheme, partitions: usize) -> Result<MemoryPlan> {
+    check_count(partitions)?;
+    hash::check(OP, keys, scheme)?;
+    Ok(MemoryPlan { workspace: padded(table_bytes(keys)?), output: padded(4 * keys[0].len() as u64) })
 }
 
 /// The rows of `batch` in the order of their partitions by the columns of these names, each partition's rows in the

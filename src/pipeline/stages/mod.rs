@@ -6,6 +6,7 @@ mod filter;
 mod image_to_tensor;
 mod infer;
 mod join;
+mod partition;
 mod preprocess;
 
 use arrow::array::RecordBatch;
@@ -14,16 +15,19 @@ use crate::error::Result;
 use crate::image::Preprocess;
 use crate::image::jpeg_decode::DecodeOptions;
 use crate::infer::Model;
+use crate::ops::HashScheme;
 use crate::ops::expr::Expr;
 use crate::ops::join::{HashJoin, JoinType};
 use crate::pipeline::Pipeline;
 
 pub use columns::SelectStage;
+pub(super) use columns::find;
 pub use decode::DecodeStage;
 pub use filter::FilterStage;
 pub use image_to_tensor::ImageToTensorStage;
 pub use infer::InferStage;
 pub use join::JoinStage;
+pub use partition::PartitionStage;
 pub use preprocess::PreprocessStage;
 
 impl Pipeline {
@@ -49,6 +53,21 @@ impl Pipeline {
     pub fn join(self, table: &[RecordBatch], on: &[&str], kind: JoinType) -> Result<Self> {
         let join = HashJoin::build(table, on, self.schema(), kind)?;
         self.stage(JoinStage::new(join))
+    }
+
+    /// Adds a column of this name with the partition of each row, UInt32, by the hash of these columns; see
+    /// [`partition_ids`](crate::ops::partition_ids). On the pipeline's device where it has one.
+    ///
+    /// # Errors
+    /// `InvalidInput` when a key is missing, when there is a column of that name, and for a number of partitions that
+    /// there cannot be; `Unsupported` for a type that the scheme does not hash.
+    pub fn partition_ids(self, name: &str, keys: &[&str], scheme: HashScheme, partitions: usize) -> Result<Self> {
+        let stage = PartitionStage::new(name, keys, scheme, partitions);
+        let stage = match self.context() {
+            Some(ctx) => stage.on(ctx),
+            None => stage,
+        };
+        self.stage(stage)
     }
 
     /// Decodes, resizes, crops and normalises a column of encoded images into a tensor column of the same name. With a

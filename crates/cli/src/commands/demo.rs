@@ -55,7 +55,7 @@ pub fn run(args: &DemoArgs) -> Result<(), Failure> {
         .on_error(OnError::Null);
     println!("pipeline on {}:\n{}\n", ctx.placement(), pipeline.explain()?);
     let output = folder.join("output");
-    let report = drive(pipeline, &output, &RowErrors::default())?;
+    let report = drive(pipeline, &output, &RowErrors::default(), |pipeline| pipeline.write_parquet(&output))?;
     let (right, all) = (score.right.load(Ordering::Relaxed), score.all.load(Ordering::Relaxed));
     print(&report, &output);
     println!("accuracy: {:.1}% ({right} of {all} drawings told right)", 100.0 * right as f64 / all.max(1) as f64);

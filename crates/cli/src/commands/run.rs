@@ -36,7 +36,7 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
     let pipeline = filter_and_join(pipeline, args, filter.as_ref())?;
     let pipeline = images(pipeline, args, preview.as_ref())?;
     let pipeline = options(pipeline, args);
-    let report = drive(pipeline, output, &errors)?;
+    let report = drive(pipeline, output, &errors, |pipeline| write(pipeline, args, output))?;
     if let Some(preview) = preview {
         preview.finish()?;
     }
@@ -194,14 +194,26 @@ fn options(mut pipeline: Pipeline, args: &RunArgs) -> Pipeline {
     pipeline.order(order).on_error(on_error)
 }
 
-/// Runs into a folder of Parquet files with a progress bar.
-pub fn drive(pipeline: Pipeline, output: &Path, errors: &RowErrors) -> Result<Report, Failure> {
+/// Into parts, or into a file for each partition.
+fn write(pipeline: Pipeline, args: &RunArgs, output: &Path) -> warpline::Result<Report> {
+    let Some(partitions) = args.partitions else { return pipeline.write_parquet(output) };
+    let keys: Vec<&str> = args.partition_by.iter().map(String::as_str).collect();
+    pipeline.write_partitions(output, &keys, args.hash, partitions as usize)
+}
+
+/// Runs `run`, which writes into the output folder, with a progress bar.
+pub fn drive(
+    pipeline: Pipeline,
+    output: &Path,
+    errors: &RowErrors,
+    run: impl FnOnce(Pipeline) -> warpline::Result<Report>,
+) -> Result<Report, Failure> {
     let bar = progress::bar(pipeline.total_rows());
     let shown = bar.clone();
     let sink = errors.clone();
     let pipeline = pipeline.progress(move |p| progress::update(&shown, p)).on_row_error(move |e| sink.push(e));
     interrupt::cancels(pipeline.cancel_handle());
-    let result = pipeline.write_parquet(output);
+    let result = run(pipeline);
     bar.finish_and_clear();
     result.map_err(|error| output_or_other(error, output))
 }
