@@ -8,7 +8,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Int32Type, Int64Type, UInt32Type, UInt64Type};
 use proptest::prelude::*;
-use warpline::device::CountLaunches;
+use warpline::device::{CountLaunches, MemoryPlan};
 use warpline::ops::{self, HashScheme, MOST_PARTITIONS, Partitions};
 use warpline::{Batch, Column, Error, ExecCtx};
 
@@ -186,15 +186,17 @@ fn skewed_keys() {
     check(&keyed((0..rows).map(|_| Some(7))), &["key"], HashScheme::DataFusion, 100_000);
 }
 
-/// A million rows of 25 keys on the host, whose tasks end inside of runs.
+/// A million rows of 25 keys: runs of many tiles, and the host's tasks end inside of runs.
 #[test]
 fn a_million_rows_of_few_keys() {
     let mut random = Random(5);
     let batch = keyed((0..1_000_000).map(|_| Some(random.below(25) as i64)));
     let rows = expected(&batch, &["key"], HashScheme::SparkMurmur3, 64);
-    let parts = partitioned(&contexts()[0], &batch, &["key"], HashScheme::SparkMurmur3, 64);
     let order: Vec<i64> = rows.concat().into_iter().map(|row| row as i64).collect();
-    assert_eq!(numbers(parts.batch()), order);
+    for ctx in contexts() {
+        let parts = partitioned(&ctx, &batch, &["key"], HashScheme::SparkMurmur3, 64);
+        assert!(numbers(parts.batch()) == order, "on {}", ctx.placement());
+    }
     assert!((2..=25).contains(&rows.iter().filter(|rows| !rows.is_empty()).count()));
 }
 
@@ -383,6 +385,25 @@ fn memory_stays_within_the_plan() {
                 measured(ctx, &one, &name, 3);
                 measured(ctx, &one, &name, 4100);
             }
+        }
+    });
+}
+
+#[test]
+fn a_partition_takes_no_more_than_gathers_plan() {
+    with_device(|ctx| {
+        let batch = every_type(900, Nulls::Some, 3, 31);
+        let parts = partitioned(&contexts()[0], &batch, &["utf8_view"], HashScheme::XxHash64, 3);
+        for i in 0..3 {
+            let rows = parts.rows(i).expect("rows").len();
+            let plan = ops::gather_plan(parts.batch(), rows).expect("a plan");
+            let none = Column::from_array(Arc::new(Int32Array::from(Vec::<i32>::new())));
+            let run = |ctx: &ExecCtx, batch: &Batch, _: &Column| {
+                ops::hash_partition(ctx, batch, &["utf8_view"], HashScheme::XxHash64, 3)?.partition(ctx, i)
+            };
+            let whole = ops::hash_partition_plan(&batch, &["utf8_view"], HashScheme::XxHash64, 3).expect("a plan");
+            let both = MemoryPlan { workspace: whole.workspace + whole.output + plan.workspace, output: plan.output };
+            peak_under_plan(ctx, (&batch, &none), both, run);
         }
     });
 }
