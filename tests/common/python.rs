@@ -1,13 +1,15 @@
 //! A Python interpreter inside the test process, so that pyarrow can judge through the Arrow C Data interface.
 
 use std::ffi::{CString, c_char, c_int};
+use std::mem::ManuallyDrop;
 use std::process::Command;
 
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW, Symbol};
 
 /// The interpreter, once a process.
 pub struct Python {
-    library: Library,
+    /// Never closed: extension modules and their threads go on to call the interpreter.
+    library: ManuallyDrop<Library>,
 }
 
 impl Python {
@@ -24,7 +26,7 @@ impl Python {
         // Global, because extension modules take the interpreter's symbols from the process.
         // SAFETY: CPython's library runs no code of consequence when it is loaded.
         let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_GLOBAL) }.map_err(|e| e.to_string())?;
-        let python = Python { library };
+        let python = Python { library: ManuallyDrop::new(library) };
         // SAFETY: the signature is CPython's; 0 leaves signal handlers alone.
         unsafe { python.symbol::<unsafe extern "C" fn(c_int)>("Py_InitializeEx")(0) };
         python.run(&format!("import sys; sys.path[:] = {sys_path}"))?;

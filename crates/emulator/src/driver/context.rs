@@ -74,7 +74,7 @@ fn create(out: *mut usize, flags: c_uint, dev: c_int) -> Res {
     writable(out)?;
     let (d, n) = ordinal(dev)?;
     valid_flags(flags)?;
-    let context = d.new_context(n, flags);
+    let context = d.new_context(n, flags)?;
     // SAFETY: the caller of the API gives a place for a handle.
     unsafe { put(out, context.id)? };
     push_current(context);
@@ -104,8 +104,11 @@ exports! {
         let (d, n) = ordinal(dev)?;
         let device = &d.devices[n as usize];
         let mut primary = device.primary.lock();
-        let fresh = || d.new_context(n, device.primary_flags.load(Ordering::Relaxed));
-        let context = primary.1.get_or_insert_with(fresh).clone();
+        let context = match &primary.1 {
+            Some(context) => context.clone(),
+            None => d.new_context(n, device.primary_flags.load(Ordering::Relaxed))?,
+        };
+        primary.1 = Some(context.clone());
         primary.0 += 1;
         put(out, context.id)
     }
@@ -133,7 +136,7 @@ exports! {
         let mut primary = d.devices[n as usize].primary.lock();
         let ended = primary.1.take().map_or(Ok(()), |context| destroy(d, &context));
         if primary.0 > 0 {
-            primary.1 = Some(d.new_context(n, d.devices[n as usize].primary_flags.load(Ordering::Relaxed)));
+            primary.1 = Some(d.new_context(n, d.devices[n as usize].primary_flags.load(Ordering::Relaxed))?);
         }
         ended
     }

@@ -85,14 +85,18 @@ fn parameters(f: &Function, params: *const *const c_void, extra: *const *const c
 /// Refuses what a device refuses.
 fn limits(f: &Function, grid: [u32; 3], block: [u32; 3], shared: u32) -> Res {
     let p = &f.program;
-    let threads = block.iter().map(|b| *b as u64).product::<u64>();
     if grid.contains(&0) || block.contains(&0) || grid[0] > i32::MAX as u32 || grid[1] > 65535 || grid[2] > 65535 {
         return Err(code::INVALID_VALUE);
     }
-    if threads > 1024 || block[2] > 64 {
+    // One by one before their product, which could wrap.
+    if block.iter().any(|n| *n > 1024) || block[2] > 64 {
         return Err(code::INVALID_VALUE);
     }
-    if p.max_threads != 0 && threads > p.max_threads as u64 {
+    let threads = block.iter().product::<u32>();
+    if threads > 1024 {
+        return Err(code::INVALID_VALUE);
+    }
+    if p.max_threads != 0 && threads > p.max_threads {
         say(&format!("kernel {} is bound to {} threads, launched with {threads}", p.name, p.max_threads));
         return Err(code::INVALID_VALUE);
     }

@@ -164,6 +164,9 @@ pub struct Driver {
     pub freeing: Mutex<HashSet<u64>>,
     /// Host ranges made page-locked by `cuMemHostRegister`: start, length and flags.
     pub registered: Mutex<HashMap<u64, (u64, u32)>>,
+    /// The first error of any context. The process gets no new context after it: its device is out of reach until it is
+    /// started again, as with a real driver (seen on an H200 with driver 580).
+    failed: AtomicI32,
     counters: Option<Mutex<std::fs::File>>,
 }
 
@@ -308,6 +311,7 @@ fn start() -> Result<Driver, i32> {
         execs: Mutex::default(),
         freeing: Mutex::default(),
         registered: Mutex::default(),
+        failed: AtomicI32::new(0),
         counters,
     })
 }
@@ -337,7 +341,14 @@ impl Driver {
     }
 
     /// A new context on a device.
-    pub fn new_context(&self, device: u32, flags: u32) -> Arc<Context> {
+    ///
+    /// # Errors
+    /// What any context of the process failed with.
+    pub fn new_context(&self, device: u32, flags: u32) -> Res<Arc<Context>> {
+        match self.failed.load(Ordering::Acquire) {
+            0 => {}
+            e => return Err(e),
+        }
         let context = Arc::new(Context {
             id: self.handle(),
             device,
@@ -352,7 +363,7 @@ impl Driver {
             destroyed: AtomicBool::new(false),
         });
         self.contexts.lock().insert(context.id, context.clone());
-        context
+        Ok(context)
     }
 
     /// The stream of a handle, with its context; the default streams for the numbers that stand for them.
@@ -444,7 +455,10 @@ impl Context {
     pub fn fail(&self, error: i32, report: &str) {
         if self.error.compare_exchange(0, error, Ordering::AcqRel, Ordering::Acquire).is_ok() {
             say(report);
-            driver().is_ok_and(|d| d.config.abort).then(abort);
+            if let Some(Ok(d)) = DRIVER.get() {
+                let _ = d.failed.compare_exchange(0, error, Ordering::AcqRel, Ordering::Acquire);
+                d.config.abort.then(abort);
+            }
         }
     }
 
