@@ -40,14 +40,15 @@ fn noise(width: u32, height: u32, rows: usize) -> Images {
     Images::from_pixels(pixels, &vec![Some((width, height)); rows]).expect("images")
 }
 
-/// Half of the rows, at random. The mask and the kept rows are read, the kept rows are written.
+/// Half of the rows, at random. The mask is read, and all rows, as no sector of 32 bytes is without a kept one; those are
+/// written.
 fn filter(ctx: &ExecCtx) -> usize {
     let mut random = Random(4);
     let mask: ArrayRef = Arc::new(BooleanArray::from_iter((0..ROWS).map(|_| Some(random.next().is_multiple_of(2)))));
     let mask = Column::from_array(mask);
     let input = table(false).to(ctx).expect("upload");
     let output = ops::filter(ctx, &input, &mask.to(ctx).expect("upload")).expect("a filter");
-    mask.nbytes() + 2 * output.nbytes()
+    mask.nbytes() + input.nbytes() + output.nbytes()
 }
 
 /// Half of the rows, by a condition on both columns. All rows of both are read, the kept ones read again and written.
@@ -126,37 +127,59 @@ fn preprocessed(ctx: &ExecCtx) -> usize {
         + run(Resize::exact(252, 252), DType::BF16, patches, (WIDTH, HEIGHT))
 }
 
-/// Two photographs of 4:2:0. Destuffing reads the data twice and writes them; they are decoded twice; coefficients and
-/// samples are written and read; pixels are written.
-fn decoded(ctx: &ExecCtx) -> usize {
-    let pixels = noise(WIDTH as u32, HEIGHT as u32, 1);
+/// A JPEG of 4:2:0.
+fn encoded(width: usize, height: usize, quality: u8) -> Vec<u8> {
+    let pixels = noise(width as u32, height as u32, 1);
     // Waves under the noise, so that blocks are as full as those of photographs.
     let wave = |(i, noise): (usize, &u8)| {
-        let (x, y) = ((i / 3 % WIDTH) as f32, (i / 3 / WIDTH) as f32);
+        let (x, y) = ((i / 3 % width) as f32, (i / 3 / width) as f32);
         (128.0 + 60.0 * (x * 0.011).sin() + 50.0 * (y * 0.017).cos() + f32::from(noise >> 4)) as u8
     };
     let pixels: Vec<u8> = pixels.pixels(0).expect("pixels").iter().enumerate().map(wave).collect();
     let mut data = Vec::new();
-    let mut encoder = Encoder::new(&mut data, 85);
+    let mut encoder = Encoder::new(&mut data, quality);
     encoder.set_sampling_factor(SamplingFactor::F_2_2);
-    encoder.encode(&pixels, WIDTH as u16, HEIGHT as u16, ColorType::Rgb).expect("an encoded image");
-    let column = Column::from_array(Arc::new(BinaryArray::from_iter_values(vec![&data; IMAGES])));
+    encoder.encode(&pixels, width as u16, height as u16, ColorType::Rgb).expect("an encoded image");
+    data
+}
+
+/// Images of a width, a height and a quality, each this many times. Destuffing reads the data twice and writes them; they
+/// are decoded twice; coefficients and samples are written and read; pixels are written.
+fn decode(ctx: &ExecCtx, images: &[(usize, usize, u8, usize)]) -> usize {
+    let (mut files, mut fewest) = (Vec::new(), 0);
+    for &(width, height, quality, count) in images {
+        let data = encoded(width, height, quality);
+        let blocks = 6 * width.div_ceil(16) * height.div_ceil(16);
+        fewest += count * (5 * data.len() + 2 * 128 * blocks + 2 * 64 * blocks + 3 * width * height);
+        files.extend(std::iter::repeat_n(data, count));
+    }
+    let column = Column::from_array(Arc::new(BinaryArray::from_iter_values(files)));
     let images = jpeg_decode(ctx, &column, &DecodeOptions::default()).expect("images");
     assert_eq!(images.errors, []);
-    let blocks = 6 * WIDTH.div_ceil(16) * HEIGHT.div_ceil(16);
-    IMAGES * (5 * data.len() + 2 * 128 * blocks + 2 * 64 * blocks + 3 * WIDTH * HEIGHT)
+    fewest
+}
+
+/// Two photographs.
+fn decoded(ctx: &ExecCtx) -> usize {
+    decode(ctx, &[(WIDTH, HEIGHT, 85, IMAGES)])
+}
+
+/// Thumbnails, photographs and a large image, of several qualities.
+fn decoded_mixed(ctx: &ExecCtx) -> usize {
+    decode(ctx, &[(96, 128, 60, 16), (1280, 720, 92, 1), (WIDTH, HEIGHT, 75, 3), (224, 224, 95, 4)])
 }
 
 /// An operator: the name of its kernel file, what is done, and how.
 type Workload = (&'static str, &'static str, fn(&ExecCtx) -> usize);
 
-const WORKLOADS: [Workload; 9] = [
+const WORKLOADS: [Workload; 10] = [
     ("expr", "half of 100,000 rows of i64 and nullable i32, by a condition on both", filter_where),
     ("filter", "half of 100,000 rows of i64 and nullable i32", filter),
     ("gather", "50,000 random rows of 100,000 of i64, nullable i32 and strings", gather),
     ("hash", "Spark's hash of 100,000 rows of i64, nullable i32 and strings", hashed),
     ("hash_partition", "100,000 rows of i64 and nullable i32 into 256 partitions by the first", partitioned),
     ("jpeg_decode", "2 images of 500x375, 4:2:0, quality 85", decoded),
+    ("jpeg_decode_mixed", "24 images of 96x128 to 1280x720, 4:2:0, qualities 60 to 95", decoded_mixed),
     ("normalize", "2 images of 224x224 to f32", normalized),
     ("preprocess", "2 images of 500x375: crop, letterbox, random crop, patches", preprocessed),
     ("resize", "2 images of 500x375 to 256", resized),

@@ -52,14 +52,17 @@ impl Multiprocessor {
 #[serde(deny_unknown_fields)]
 struct Budget {
     /// Registers of a thread.
-    registers: u32,
+    registers: Option<u32>,
     /// Bytes that a thread may spill; none where absent.
-    #[serde(default)]
-    spills: u32,
+    spills: Option<u32>,
     /// Different sectors of the file's workload.
     distinct: Option<u64>,
     /// Sectors that warps ask for in it.
     requested: Option<u64>,
+    /// How many times the mean the busiest blocks may do, in any workload.
+    spread: Option<f64>,
+    /// How many times the fewest bytes the distinct sectors of the workload may hold.
+    times: Option<f64>,
 }
 
 type Budgets = BTreeMap<String, Budget>;
@@ -106,16 +109,19 @@ fn resources(manifest: &Manifest, budgets: &Budgets, measured: &[Workload]) -> R
                 figures.spills,
                 Multiprocessor::occupancy(&entry, figures, shared)
             );
-            // The line of the entry, else that of its kernel file.
-            match budgets.get(&entry.name).or_else(|| budgets.get(module)) {
+            // What the line of the entry says, else that of its kernel file.
+            let lines = [budgets.get(&entry.name), budgets.get(module)];
+            let budget = |figure: fn(&Budget) -> Option<u32>| lines.into_iter().flatten().find_map(figure);
+            match budget(|line| line.registers) {
                 None => wrong.push(format!("{}: no line in kernels/budgets.toml", entry.name)),
-                Some(budget) if figures.registers > budget.registers => {
-                    wrong.push(format!("{}: {} registers, budget {}", entry.name, figures.registers, budget.registers));
-                }
-                Some(budget) if figures.spills > budget.spills => {
-                    wrong.push(format!("{}: spills {} bytes, budget {}", entry.name, figures.spills, budget.spills));
+                Some(most) if figures.registers > most => {
+                    wrong.push(format!("{}: {} registers, budget {most}", entry.name, figures.registers));
                 }
                 Some(_) => {}
+            }
+            let most = budget(|line| line.spills).unwrap_or(0);
+            if figures.spills > most {
+                wrong.push(format!("{}: spills {} bytes, budget {most}", entry.name, figures.spills));
             }
         }
     }
@@ -133,7 +139,7 @@ fn traffic(measured: &[Workload], budgets: &Budgets) -> Vec<String> {
             "entry",
             "launches",
             "instructions",
-            "busiest",
+            "spread",
             "bytes",
             "requested",
             "distinct",
@@ -145,7 +151,18 @@ fn traffic(measured: &[Workload], budgets: &Budgets) -> Vec<String> {
         workload.entries.iter().for_each(|(name, work)| line(name, work, None));
         let total = workload.total();
         line("in all", &total, Some(workload.fewest));
-        let Some(Budget { distinct, requested, .. }) = budgets.get(operator) else { continue };
+        for (name, work) in
+            workload.entries.iter().map(|(name, work)| (name.as_str(), work)).chain([(operator, &total)])
+        {
+            if let Some(most) = budgets.get(name).and_then(|b| b.spread).filter(|most| work.spread() > *most) {
+                wrong.push(format!("{operator}: {name} spreads its work to {:.2}, budget {most}", work.spread()));
+            }
+        }
+        let Some(Budget { distinct, requested, times, .. }) = budgets.get(operator) else { continue };
+        let ratio = ratio(&total, workload.fewest);
+        if let Some(most) = times.filter(|most| ratio > *most) {
+            wrong.push(format!("{operator}: {ratio:.2} times the fewest bytes, budget {most}"));
+        }
         for (what, have, budget) in [("distinct", total.distinct, distinct), ("requested", total.requested, requested)]
         {
             match budget {
@@ -158,11 +175,24 @@ fn traffic(measured: &[Workload], budgets: &Budgets) -> Vec<String> {
     wrong
 }
 
-/// One line of the second table; with the fewest bytes, how many times as many the distinct sectors hold.
+/// How many times the fewest bytes the distinct sectors hold.
+fn ratio(w: &Work, fewest: u64) -> f64 {
+    (w.distinct * 32) as f64 / fewest.max(1) as f64
+}
+
+/// One line of the second table; with the fewest bytes, their ratio.
 fn line(name: &str, w: &Work, fewest: Option<u64>) {
-    let ratio = fewest.map_or(String::new(), |least| format!("{:.2}", (w.distinct * 32) as f64 / least.max(1) as f64));
+    let ratio = fewest.map_or(String::new(), |fewest| format!("{:.2}", ratio(w, fewest)));
     println!(
-        "{name:<40} {:>8} {:>12} {:>10} {:>11} {:>10} {:>10} {ratio:>7} {:>9} {:>9} {:>7}",
-        w.launches, w.instructions, w.busiest, w.bytes, w.requested, w.distinct, w.conflicts, w.divergent, w.atomics
+        "{name:<40} {:>8} {:>12} {:>10.2} {:>11} {:>10} {:>10} {ratio:>7} {:>9} {:>9} {:>7}",
+        w.launches,
+        w.instructions,
+        w.spread(),
+        w.bytes,
+        w.requested,
+        w.distinct,
+        w.conflicts,
+        w.divergent,
+        w.atomics
     );
 }

@@ -15,8 +15,11 @@ pub struct Work {
     pub launches: u64,
     /// Warp instructions.
     pub instructions: u64,
-    /// Warp instructions of the block that issued most.
+    /// Warp instructions of the block that issued most, summed over launches: what the work takes where every block has
+    /// a multiprocessor of its own.
     pub busiest: u64,
+    /// The same, had all blocks of a launch issued as many.
+    pub even: f64,
     /// Bytes that lanes loaded and stored.
     pub bytes: u64,
     /// Sectors of 32 bytes that warps asked for.
@@ -37,7 +40,8 @@ impl Work {
     fn add(&mut self, o: &Work) {
         self.launches += o.launches;
         self.instructions += o.instructions;
-        self.busiest = self.busiest.max(o.busiest);
+        self.busiest += o.busiest;
+        self.even += o.even;
         self.bytes += o.bytes;
         self.requested += o.requested;
         self.distinct += o.distinct;
@@ -45,6 +49,11 @@ impl Work {
         self.divergent += o.divergent;
         self.atomics += o.atomics;
         self.shared = self.shared.max(o.shared);
+    }
+
+    /// How many times the mean of the blocks the busiest ones do.
+    pub fn spread(&self) -> f64 {
+        self.busiest as f64 / self.even.max(1.0)
     }
 }
 
@@ -73,6 +82,8 @@ impl Workload {
 #[derive(Deserialize)]
 struct Line {
     kernel: Option<String>,
+    #[serde(default)]
+    grid: [u64; 3],
     #[serde(default)]
     shared: u32,
     #[serde(default)]
@@ -143,12 +154,14 @@ pub fn measure() -> Result<Vec<Workload>> {
 fn entries(counters: &str) -> Result<BTreeMap<String, Work>> {
     let mut entries: BTreeMap<String, Work> = BTreeMap::new();
     for line in counters.lines() {
-        let Line { kernel, shared, counters: c } = serde_json::from_str(line).with_context(|| line.to_string())?;
+        let Line { kernel, grid, shared, counters: c } =
+            serde_json::from_str(line).with_context(|| line.to_string())?;
         let Some(kernel) = kernel else { continue };
         entries.entry(kernel).or_default().add(&Work {
             launches: 1,
             instructions: c.instructions,
             busiest: c.busiest_block,
+            even: c.instructions as f64 / grid.iter().product::<u64>().max(1) as f64,
             bytes: c.bytes_loaded + c.bytes_stored,
             requested: c.sectors_loaded + c.sectors_stored,
             distinct: c.distinct_loaded + c.distinct_stored,
