@@ -6,31 +6,11 @@
 use std::hint::black_box;
 use std::path::PathBuf;
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use turbojpeg::{Compressor, Decompressor, Image, PixelFormat, Subsamp};
+use criterion::{BenchmarkId, Criterion, Throughput};
+use turbojpeg::{Decompressor, Image, PixelFormat, Subsamp};
 use warpline::image::jpeg_decode::{DecodeOptions, decode};
 
-/// A smooth picture with texture, about as hard to code as a photograph.
-fn synthetic(width: usize, height: usize, subsamp: Subsamp, progressive: bool) -> Vec<u8> {
-    let mut state = 1u32;
-    let mut pixels = Vec::with_capacity(width * height * 3);
-    for i in 0..width * height {
-        let (x, y) = ((i % width) as f32, (i / width) as f32);
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        let grain = (state >> 28) as f32;
-        for c in 0..3 {
-            let wave = (x * 0.011 + c as f32).sin() * 60.0 + (y * 0.017 + x * 0.003).cos() * 50.0;
-            let detail = (x * 0.7).sin() * (y * 0.5).cos() * 12.0;
-            pixels.push((128.0 + wave + detail + grain) as u8);
-        }
-    }
-    let mut compressor = Compressor::new().expect("a compressor");
-    compressor.set_quality(85).expect("a quality");
-    compressor.set_subsamp(subsamp).expect("a subsampling");
-    compressor.set_progressive(progressive).expect("a mode");
-    let image = Image { pixels: pixels.as_slice(), width, pitch: width * 3, height, format: PixelFormat::RGB };
-    compressor.compress_to_vec(image).expect("an encoded image")
-}
+use crate::synthetic;
 
 fn inputs() -> Vec<(String, Vec<u8>)> {
     let mut inputs = vec![
@@ -48,7 +28,7 @@ fn inputs() -> Vec<(String, Vec<u8>)> {
     inputs
 }
 
-fn benches(criterion: &mut Criterion) {
+pub fn benches(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("jpeg_decode");
     group.sample_size(20);
     for (name, data) in inputs() {
@@ -71,6 +51,3 @@ fn benches(criterion: &mut Criterion) {
     }
     group.finish();
 }
-
-criterion_group!(jpeg, benches);
-criterion_main!(jpeg);
