@@ -270,7 +270,7 @@ fn poison() {
         add("noise at quality 100, 4:2:0", encoded((700, 500), 100, S::F_2_2, noise));
         add("4:1:0", encoded((640, 480), 85, S::F_4_2, |x, y| noise(x / 8, y / 8)));
         add("4:1:1", encoded((640, 480), 85, S::F_4_1, |x, y| noise(x / 8, y / 8)));
-        add("flat", encoded((3840, 2160), 90, S::F_2_2, |_, _| [90, 120, 200]));
+        add("flat 8K", encoded((7680, 4320), 90, S::F_2_2, |_, _| [90, 120, 200]));
         add("60000 x 1", encoded((60_000, 1), 85, S::F_2_2, |x, _| noise(x / 16, 0)));
         add("1 x 60000", encoded((1, 60_000), 85, S::F_1_1, |_, y| noise(0, y / 16)));
         compare(ctx, &files, &DecodeOptions::default());

@@ -242,6 +242,22 @@ fn damaged_files_like_pillow() {
     compare_live(files);
 }
 
+/// Photographs' size: every kind of components once, the other choices in turns; one of them on the device.
+#[test]
+fn twelve_megapixels_like_pillow() {
+    let case = |kind: usize| Case {
+        kind,
+        quality: QUALITIES[kind % QUALITIES.len()],
+        progressive: kind % 2 == 1,
+        restart: RESTARTS[kind % RESTARTS.len()],
+        head: HEADS[kind % HEADS.len()],
+        size: (4000, 3000),
+    };
+    let files: Vec<_> = (0..KINDS.len()).map(|kind| (case(kind).name(), case(kind).file())).collect();
+    with_device(|ctx| device::compare(ctx, &files[2..3], &DecodeOptions::default()));
+    compare_live(files);
+}
+
 /// Each combination whole, and with a damage that is drawn; every damage comes some twenty times.
 #[test]
 fn a_sample_on_the_device() {
