@@ -19,6 +19,7 @@
 #include <cstdint>
 
 #include "include/bits.cuh"
+#include "include/bytes.cuh"
 #include "include/grid.cuh"
 #include "include/move.cuh"
 #include "include/scan.cuh"
@@ -226,16 +227,6 @@ __device__ __forceinline__ uint64_t find_row(const Offsets& offsets, uint64_t ro
     return row;
 }
 
-// Sixteen bytes from any address, out of aligned words; the caller knows that all words lie within the buffer.
-__device__ __forceinline__ uint4 load_unaligned(const uint8_t* bytes, uint64_t at) {
-    const uint32_t* words = reinterpret_cast<const uint32_t*>(bytes) + at / 4;
-    const uint32_t shift = static_cast<uint32_t>(at % 4) * 8;
-    const uint32_t a = words[0], b = words[1], c = words[2], d = words[3];
-    const uint32_t e = shift == 0 ? 0 : words[4];
-    return {__funnelshift_r(a, b, shift), __funnelshift_r(b, c, shift), __funnelshift_r(c, d, shift),
-            __funnelshift_r(d, e, shift)};
-}
-
 // The 16 output bytes from `position` on; bytes past the end are zero. `row` is where the last call ended.
 __device__ __forceinline__ void copy_segment(const BytesColumn& column, const Offsets& offsets,
                                              const Offsets& out_offsets, const uint32_t* __restrict__ sources,
@@ -244,7 +235,7 @@ __device__ __forceinline__ void copy_segment(const BytesColumn& column, const Of
     uint64_t row = find_row(out_offsets, 0, n, position);
     uint64_t from = offsets[sources[row]] + (position - out_offsets[row]);
     if (position + 16 <= out_offsets[row + 1] && from / 4 * 4 + 20 <= column.source_bytes) {
-        *stage = load_unaligned(column.bytes, from);
+        *stage = warpline::load_unaligned(column.bytes + from);
         return;
     }
     *stage = {0, 0, 0, 0};

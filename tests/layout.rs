@@ -22,6 +22,8 @@ const EXCEPTIONS: &[(&str, &[Part], &str)] = &[
     ("infer/shape", &[Part::Kernel, Part::Test, Part::Bench], "descriptions of tensors; every model test reads them"),
     ("ops/expr", &[Part::Bench], "its kernels are written at run time; filter's bench is to come with an expression"),
     ("ops/keys", &[Part::Kernel, Part::Test, Part::Bench], "the table of key columns; every test of hash reads it"),
+    ("ops/pieces", &[Part::Test, Part::Bench], "ranges of buffers; every test of slice and concat moves them"),
+    ("ops/slice", &[Part::Kernel], "one piece of each column: pieces has the kernel"),
     ("ops/join", &[Part::Kernel, Part::Bench], "on the host for now: a device join is work to come"),
     ("parquet/paths", &[Part::Kernel, Part::Bench], "lists files"),
     ("parquet/reader", &[Part::Kernel], "on the host for now: decoding on the device is work to come"),

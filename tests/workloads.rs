@@ -86,6 +86,12 @@ fn partitioned(ctx: &ExecCtx) -> usize {
     input.columns()[0].nbytes() + 8 * ROWS + 2 * input.nbytes()
 }
 
+/// All rows but the first of three columns. They are read and written, but for what the slice shares.
+fn sliced(ctx: &ExecCtx) -> usize {
+    let input = table(true).to(ctx).expect("upload");
+    2 * ops::slice(ctx, &input, 1, ROWS - 1).expect("a slice").nbytes()
+}
+
 const WIDTH: usize = 500;
 const HEIGHT: usize = 375;
 const IMAGES: usize = 2;
@@ -172,7 +178,7 @@ fn decoded_mixed(ctx: &ExecCtx) -> usize {
 /// An operator: the name of its kernel file, what is done, and how.
 type Workload = (&'static str, &'static str, fn(&ExecCtx) -> usize);
 
-const WORKLOADS: [Workload; 10] = [
+const WORKLOADS: [Workload; 11] = [
     ("expr", "half of 100,000 rows of i64 and nullable i32, by a condition on both", filter_where),
     ("filter", "half of 100,000 rows of i64 and nullable i32", filter),
     ("gather", "50,000 random rows of 100,000 of i64, nullable i32 and strings", gather),
@@ -181,6 +187,7 @@ const WORKLOADS: [Workload; 10] = [
     ("jpeg_decode", "2 images of 500x375, 4:2:0, quality 85", decoded),
     ("jpeg_decode_mixed", "24 images of 96x128 to 1280x720, 4:2:0, qualities 60 to 95", decoded_mixed),
     ("normalize", "2 images of 224x224 to f32", normalized),
+    ("pieces", "a slice of 99,999 of 100,000 rows of i64, nullable i32 and strings", sliced),
     ("preprocess", "2 images of 500x375: crop, letterbox, random crop, patches", preprocessed),
     ("resize", "2 images of 500x375 to 256", resized),
 ];

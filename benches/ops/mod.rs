@@ -4,6 +4,7 @@ mod filter;
 mod gather;
 mod hash;
 mod hash_partition;
+mod slice;
 
 pub use filter::{PERCENTS, mask};
 pub use gather::indices;
@@ -22,6 +23,7 @@ pub fn benches(criterion: &mut Criterion) {
     gather::benches(criterion);
     hash::benches(criterion);
     hash_partition::benches(criterion);
+    slice::benches(criterion);
 }
 
 /// Runs every device group of this area, timed by CUDA events.
@@ -30,6 +32,7 @@ pub fn device_benches(criterion: &mut Criterion<CudaTime>, ctx: &ExecCtx) {
     gather::device_benches(criterion, ctx);
     hash::device_benches(criterion, ctx);
     hash_partition::device_benches(criterion, ctx);
+    slice::device_benches(criterion, ctx);
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014), so that every run moves the same rows.

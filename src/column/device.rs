@@ -184,6 +184,19 @@ impl DeviceColumn {
         own + self.children.iter().map(DeviceColumn::nbytes).sum::<usize>()
     }
 
+    /// Whether both are the same buffers, and not just equal ones.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let buffers = |column: &Self| column.validity.iter().chain(&column.buffers).cloned().collect::<Vec<_>>();
+        let (left, right) = (buffers(self), buffers(other));
+        self.len == other.len
+            && self.data_type == other.data_type
+            && self.validity.is_some() == other.validity.is_some()
+            && left.len() == right.len()
+            && left.iter().zip(&right).all(|(left, right)| left.is_same(right))
+            && self.children.len() == other.children.len()
+            && self.children.iter().zip(&other.children).all(|(left, right)| left.is_same(right))
+    }
+
     fn check(&self) -> Result<()> {
         let bytes: Vec<usize> = self.buffers.iter().map(DeviceBuffer::len).collect();
         let offsets = |width: OffsetWidth| (self.len + 1) * width.bytes();

@@ -188,6 +188,11 @@ impl DeviceBuffer {
         DeviceBuffer { allocation: self.allocation.clone(), offset: self.offset + offset, len }
     }
 
+    /// Whether both are the same bytes of one allocation.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.allocation, &other.allocation) && self.offset == other.offset && self.len == other.len
+    }
+
     /// The device address; 0 for an empty allocation.
     fn address(&self) -> u64 {
         match self.allocation.pointer {

@@ -7,6 +7,8 @@ mod hash;
 mod hash_partition;
 pub mod join;
 mod keys;
+mod pieces;
+mod slice;
 
 pub(crate) use filter::filter_where_masked;
 pub use filter::{filter, filter_plan, filter_where, filter_where_plan};
@@ -15,3 +17,4 @@ pub use hash::{HashScheme, hash, hash_plan};
 pub use hash_partition::{
     MOST_PARTITIONS, Partitions, hash_partition, hash_partition_plan, partition_ids, partition_ids_plan,
 };
+pub use slice::{limit, slice, slice_plan};

@@ -6,6 +6,7 @@ mod gather;
 mod hash;
 mod hash_partition;
 mod join;
+mod slice;
 
 use warpline::{Batch, ExecCtx};
 

@@ -20,14 +20,14 @@ const BYTES_ENTRY: u64 = 7 * 8;
 
 /// What the sizes of a column's result depend on.
 pub(in crate::ops) struct Shape {
-    layout: Layout,
-    rows: u64,
+    pub(in crate::ops) layout: Layout,
+    pub(in crate::ops) rows: u64,
     /// Whether there is a validity bitmap.
-    nullable: bool,
+    pub(in crate::ops) nullable: bool,
     /// Bytes of strings and binary.
-    bytes: u64,
-    /// But for dictionaries, which results share.
-    children: Vec<Shape>,
+    pub(in crate::ops) bytes: u64,
+    /// Dictionaries among them, which gather's results share.
+    pub(in crate::ops) children: Vec<Shape>,
 }
 
 impl Shape {
@@ -45,10 +45,7 @@ impl Shape {
             (Layout::Bytes(_), [_, bytes]) => bytes.len() as u64,
             _ => 0,
         };
-        let children = match layout {
-            Layout::Dictionary(_) => Vec::new(),
-            _ => column.children().iter().map(Self::of_device).collect::<Result<_>>()?,
-        };
+        let children = column.children().iter().map(Self::of_device).collect::<Result<_>>()?;
         let (rows, nullable) = (column.len() as u64, column.validity().is_some());
         Ok(Shape { layout, rows, nullable, bytes, children })
     }
@@ -74,7 +71,10 @@ impl Shape {
                 let fields = array.as_struct().columns().iter();
                 children = fields.map(|field| Self::of_array(field.as_ref())).collect::<Result<_>>()?;
             }
-            Layout::Null | Layout::Bits | Layout::Fixed(_) | Layout::Views | Layout::Dictionary(_) => {}
+            Layout::Dictionary(_) => {
+                children.push(Self::of_array(array.as_any_dictionary().values().as_ref())?);
+            }
+            Layout::Null | Layout::Bits | Layout::Fixed(_) | Layout::Views => {}
         }
         let nullable = array.nulls().is_some_and(|nulls| nulls.null_count() > 0);
         Ok(Shape { layout, rows: array.len() as u64, nullable, bytes, children })
@@ -150,7 +150,7 @@ impl Forecast {
     }
 
     /// Books a buffer of the result.
-    fn output(&mut self, bytes: u64) {
+    pub(in crate::ops) fn output(&mut self, bytes: u64) {
         let bytes = self.temporary(bytes);
         self.output = self.output.saturating_add(bytes);
     }
