@@ -3,6 +3,7 @@
 mod device;
 mod extremes;
 mod functions;
+mod projection;
 mod typed;
 
 use std::sync::Arc;

@@ -12,9 +12,10 @@ use super::emit::{Constant, Kind, OP, Output, Part, Program, Shape, THREADS, TIL
 use crate::column::layout::bit_bytes;
 use crate::column::{Batch, Column, DeviceColumn};
 use crate::device::launch::ArgPack;
-use crate::device::{CudaCtx, DeviceBuffer, DeviceBufferMut, ExecCtx, Grid, ReadGuard, StatusWord};
+use crate::device::{CudaCtx, DeviceBuffer, DeviceBufferMut, ExecCtx, Grid, MemoryPlan, ReadGuard, StatusWord};
 use crate::error::{Error, Result};
 use crate::ops::gather::cuda::on_device;
+use crate::ops::gather::plan::Forecast;
 
 /// What an expression became, by the shapes of the columns and by whether rows are selected.
 #[derive(Debug, Default)]
@@ -48,19 +49,29 @@ impl Programs {
         Ok(self.get_for((true, shapes(batch)?), |shapes| Program::select(root, shapes))?.text.clone())
     }
 
+    /// The text of the kernel that writes the values of these roots for such a batch.
+    pub(super) fn evaluation_text(&self, roots: &[&Bound], batch: &Batch) -> Result<String> {
+        Ok(self.get_for((false, shapes(batch)?), |shapes| Program::evaluate(roots, shapes))?.text.clone())
+    }
+
     /// Bytes that a selection uploads for its literals, and for the view columns that it reads.
     pub(super) fn constant_bytes(&self, root: &Bound, batch: &Batch) -> Result<u64> {
         let program = self.get_for((true, shapes(batch)?), |shapes| Program::select(root, shapes))?;
-        let mut bytes = program.blob.len();
-        for word in &program.words {
-            let Word::Column { column, dictionary, part: Part::DataTable } = *word else { continue };
-            let data = match batch.columns().get(column) {
-                Some(column) => data_buffers(column, dictionary)?,
-                None => 0,
-            };
-            bytes = bytes.next_multiple_of(8) + 8 * data;
+        constant_bytes(&program, batch)
+    }
+
+    /// What [`evaluate`] takes for such a batch, all of it at once.
+    pub(super) fn plan(&self, roots: &[&Bound], batch: &Batch) -> Result<MemoryPlan> {
+        let program = self.get_for((false, shapes(batch)?), |shapes| Program::evaluate(roots, shapes))?;
+        let mut ledger = Forecast::default();
+        ledger.temporary(constant_bytes(&program, batch)?);
+        for output in &program.outputs {
+            sizes(output, batch.num_rows())?.into_iter().flatten().for_each(|bytes| ledger.output(bytes as u64));
         }
-        Ok(bytes as u64)
+        if program.fallible {
+            ledger.temporary(8);
+        }
+        Ok(ledger.plan())
     }
 
     fn get_for(&self, key: (bool, Vec<Shape>), emit: impl FnOnce(&[Shape]) -> Result<Program>) -> Result<Arc<Program>> {
@@ -72,6 +83,20 @@ impl Programs {
         known.insert(key, program.clone());
         Ok(program)
     }
+}
+
+/// Bytes that a launch uploads for its literals, and for the view columns that it reads.
+fn constant_bytes(program: &Program, batch: &Batch) -> Result<u64> {
+    let mut bytes = program.blob.len();
+    for word in &program.words {
+        let Word::Column { column, dictionary, part: Part::DataTable } = *word else { continue };
+        let data = match batch.columns().get(column) {
+            Some(column) => data_buffers(column, dictionary)?,
+            None => 0,
+        };
+        bytes = bytes.next_multiple_of(8) + 8 * data;
+    }
+    Ok(bytes as u64)
 }
 
 fn shape(column: &DeviceColumn) -> Shape {
@@ -219,6 +244,16 @@ fn internal(why: &str) -> Error {
     Error::Internal { op: OP, why: why.to_owned() }
 }
 
+/// Bytes of an output's values and of its validity, for those that it has.
+fn sizes(output: &Output, rows: usize) -> Result<[Option<usize>; 2]> {
+    let values = match Kind::of(OP, &output.data_type)? {
+        Kind::Null => None,
+        Kind::Bool => Some(bit_bytes(rows)),
+        kind => Some(rows * kind.width()),
+    };
+    Ok([values, output.nullable.then(|| bit_bytes(rows))])
+}
+
 /// A column in the making.
 struct Writing {
     output: Output,
@@ -228,12 +263,9 @@ struct Writing {
 
 impl Writing {
     fn new(ctx: &CudaCtx, output: &Output, rows: usize) -> Result<Self> {
-        let values = match Kind::of(OP, &output.data_type)? {
-            Kind::Null => None,
-            Kind::Bool => Some(ctx.allocate(OP, bit_bytes(rows))?),
-            kind => Some(ctx.allocate(OP, rows * kind.width())?),
-        };
-        let validity = output.nullable.then(|| ctx.allocate(OP, bit_bytes(rows))).transpose()?;
+        let allocate = |bytes: Option<usize>| bytes.map(|bytes| ctx.allocate(OP, bytes)).transpose();
+        let [values, validity] = sizes(output, rows)?.map(allocate);
+        let (values, validity) = (values?, validity?);
         Ok(Writing { output: output.clone(), values, validity })
     }
 

@@ -4,15 +4,16 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BooleanArray, BooleanBufferBuilder, Datum, Float32Array, Float64Array, RecordBatch, Scalar,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, BooleanBufferBuilder, Datum, Float16Array,
+    Float32Array, Float64Array, RecordBatch, Scalar, new_null_array,
 };
-use arrow::array::{Float16Array, new_null_array};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::kernels::{cmp, numeric};
 use arrow::compute::{self, CastOptions, cast_with_options, filter_record_batch};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
+use half::f16;
 use rayon::prelude::*;
 
 use super::bind::{Bound, Place};
@@ -261,6 +262,19 @@ fn canonical_floats(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     } else {
         array.clone()
     })
+}
+
+/// Floats with one NaN, whose sign and payload processors choose differently.
+pub(super) fn one_nan(array: ArrayRef) -> ArrayRef {
+    fn floats<T: ArrowPrimitiveType>(array: &ArrayRef, nan: T::Native, is_nan: impl Fn(T::Native) -> bool) -> ArrayRef {
+        Arc::new(array.as_primitive::<T>().unary::<_, T>(|x| if is_nan(x) { nan } else { x }))
+    }
+    match array.data_type() {
+        DataType::Float16 => floats::<Float16Type>(&array, f16::from_bits(0x7e00), f16::is_nan),
+        DataType::Float32 => floats::<Float32Type>(&array, f32::from_bits(0x7fc0_0000), f32::is_nan),
+        DataType::Float64 => floats::<Float64Type>(&array, f64::from_bits(0x7ff8_0000_0000_0000), f64::is_nan),
+        _ => array,
+    }
 }
 
 /// AND (`decisive` false) and OR (`decisive` true): the left side's decisive value decides a row whatever the right is.

@@ -15,7 +15,8 @@
 //!   are the branches of CASE and the arguments of COALESCE.
 //! - `wrapping_add`, `wrapping_sub`, `wrapping_mul` and `wrapping_neg` keep their operands' integer type and never fail.
 //!
-//! [`Select`] and [`Projection`] do the same for several expressions of any type, as a record batch of results.
+//! [`Select`] and [`Projection`] do the same for several expressions of any type, as a batch of results. A NaN in a computed
+//! column is the positive quiet one without a payload.
 //!
 //! Against DataFusion 55 (`tests/golden/make_expr_typed.py`): the values are the same, but integers are computed
 //! in 64 bits where DataFusion computes in the operands' width and wraps, u64 beside a signed type is a decimal of other

@@ -9,8 +9,11 @@ use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 
 use super::bind::{Bound, bind_value};
-use super::eval::{evaluate, in_chunks, locate};
+use super::cuda::{self, Programs, columns_of};
+use super::eval::{evaluate, in_chunks, locate, one_nan};
 use super::{Expr, parse};
+use crate::column::Batch;
+use crate::device::{ExecCtx, MemoryPlan};
 use crate::error::{Error, Result};
 
 const OP: &str = "project";
@@ -105,7 +108,8 @@ impl Select {
             return Err(Error::invalid_column(OP, twice.name(), why.to_owned()));
         }
         let inputs = schema.fields().len();
-        Ok(Projection { roots: roots.into(), schema: Arc::new(Schema::new(fields)), inputs, text: self.to_string() })
+        let schema = Arc::new(Schema::new(fields));
+        Ok(Projection { roots: roots.into(), schema, inputs, text: self.to_string(), programs: Arc::default() })
     }
 }
 
@@ -151,6 +155,8 @@ pub struct Projection {
     /// Columns of the input.
     inputs: usize,
     text: String,
+    /// Its kernels.
+    programs: Arc<Programs>,
 }
 
 impl Projection {
@@ -182,26 +188,130 @@ impl Projection {
     /// One pass over the columns read per operator, in row chunks on rayon's threads; a column that is only named is not
     /// copied.
     pub fn evaluate(&self, batch: &RecordBatch) -> Result<RecordBatch> {
-        if batch.num_columns() != self.inputs {
-            let why = format!("the batch has {} columns, {} were bound", batch.num_columns(), self.inputs);
-            return Err(Error::invalid(OP, why));
-        }
-        let computed: Vec<&Bound> = self.roots.iter().filter(|root| !matches!(root, Bound::Column { .. })).collect();
+        self.expect(batch.num_columns())?;
+        let computed = self.computed();
         let compute = |part: &RecordBatch| {
-            computed.iter().map(|root| evaluate(root, part)?.into_array(part.num_rows())).collect::<Result<Vec<_>, _>>()
+            let output = |root: &&Bound| evaluate(root, part)?.into_array(part.num_rows()).map(one_nan);
+            computed.iter().map(output).collect::<Result<Vec<_>, _>>()
         };
-        let mut results = match computed.is_empty() {
+        let results = match computed.is_empty() {
             true => Vec::new(),
             false => in_chunks(batch, compute)
                 .map_err(|error| locate(OP, &self.text, batch, error, |part| compute(part).map(drop)))?,
-        }
-        .into_iter();
-        let arrays = self.roots.iter().filter_map(|root| match root {
-            Bound::Column { index, .. } => Some(batch.column(*index).clone()),
-            _ => results.next(),
-        });
-        let arrays = arrays.collect();
+        };
+        let arrays = self.outputs(batch.columns(), results);
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options).map_err(|e| Error::arrow(OP, e))
+    }
+
+    /// Computes the outputs for a batch where `ctx` runs, and leaves them there.
+    ///
+    /// On a device all outputs together are one kernel, whose PTX is written here and compiled by the driver at its first
+    /// use. Select lists that differ in their literals alone share it, and so do batches of equal types whose columns
+    /// agree in which have a validity bitmap. What two outputs both read is read once.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch};
+    /// use warpline::{Batch, ExecCtx, ops::expr::Select};
+    ///
+    /// let ctx = ExecCtx::host(0)?;
+    /// let a: ArrayRef = Arc::new(Int32Array::from(vec![Some(1), None]));
+    /// let batch = Batch::from_record_batch(&RecordBatch::try_from_iter([("a", a)])?).to(&ctx)?;
+    /// let out = Select::parse("a, a * 2 AS twice")?.bind(batch.schema())?.evaluate_on(&ctx, &batch)?;
+    /// let expected: ArrayRef = Arc::new(Int64Array::from(vec![Some(2), None]));
+    /// assert_eq!(out.to_host()?.to_record_batch()?.column(1), &expected);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Projection::evaluate`], with the same text: the failing row alone is copied to the host for it. `WrongDevice`
+    /// when the batch is not where `ctx` runs, `InvalidInput` when its types are not those that the list was bound to, and
+    /// on a device `Unsupported` as [`Predicate::mask`](super::Predicate::mask), and for text and binary that are
+    /// computed, not only named.
+    ///
+    /// # Synchronization
+    /// On a device, none where no row can fail; else it waits once, to learn whether one did.
+    ///
+    /// # Cost
+    /// On the host as [`Projection::evaluate`]. On a device one launch, or none where columns are only named, which are
+    /// shared and not copied; it reads each column that is computed with once and writes each output once, with 1/8 byte a
+    /// row for the validity of those that may be null. Literals of text, lists and view columns add a copy of a few bytes
+    /// to the device.
+    pub fn evaluate_on(&self, ctx: &ExecCtx, batch: &Batch) -> Result<Batch> {
+        ctx.expect(OP, batch.placement())?;
+        self.expect(batch.columns().len())?;
+        let rows = batch.num_rows();
+        let Some(cuda) = ctx.as_cuda().filter(|_| rows > 0) else {
+            let rows = match rows {
+                0 => RecordBatch::new_empty(batch.schema().clone()),
+                _ => batch.to_record_batch()?,
+            };
+            return Batch::from_record_batch(&self.evaluate(&rows)?).to(ctx);
+        };
+        let computed = self.computed();
+        let results = match computed.is_empty() {
+            true => Vec::new(),
+            false => {
+                let columns = columns_of(batch)?;
+                let program = self.programs.evaluate(&computed, &columns)?;
+                cuda::evaluate(cuda, &program, &columns, rows)?.map_err(|row| self.explain(ctx, batch, row))?
+            }
+        };
+        Batch::try_new(self.schema.clone(), self.outputs(batch.columns(), results), rows, ctx.placement())
+    }
+
+    /// The device memory that [`Projection::evaluate_on`] takes for this batch, without the inputs, whether the batch is on a
+    /// device or will be; without the driver's memory for the compiled kernel. On the host nothing of it is used. It is
+    /// what is taken, not a bound.
+    ///
+    /// # Errors
+    /// `Unsupported` as [`Projection::evaluate_on`] on a device.
+    ///
+    /// # Cost
+    /// No device work: a walk over the columns' types and lengths, and over the list.
+    pub fn plan(&self, batch: &Batch) -> Result<MemoryPlan> {
+        self.expect(batch.columns().len())?;
+        match self.computed() {
+            computed if computed.is_empty() || batch.num_rows() == 0 => Ok(MemoryPlan { workspace: 0, output: 0 }),
+            computed => self.programs.plan(&computed, batch),
+        }
+    }
+
+    /// The PTX of the kernel by which [`Projection::evaluate_on`] computes the outputs for such a batch on a device, for
+    /// reading and for tools; no device is needed.
+    ///
+    /// # Errors
+    /// `Unsupported` as [`Projection::evaluate_on`] on a device.
+    pub fn ptx(&self, batch: &Batch) -> Result<String> {
+        self.programs.evaluation_text(&self.computed(), batch)
+    }
+
+    fn expect(&self, columns: usize) -> Result<()> {
+        if columns != self.inputs {
+            let why = format!("the batch has {columns} columns, {} were bound", self.inputs);
+            return Err(Error::invalid(OP, why));
+        }
+        Ok(())
+    }
+
+    /// The outputs that are more than a column of the input.
+    fn computed(&self) -> Vec<&Bound> {
+        self.roots.iter().filter(|root| !matches!(root, Bound::Column { .. })).collect()
+    }
+
+    /// Every output in order, given the input's columns and what was computed.
+    fn outputs<C: Clone>(&self, columns: &[C], computed: Vec<C>) -> Vec<C> {
+        let mut computed = computed.into_iter();
+        let output = |root: &Bound| match root {
+            Bound::Column { index, .. } => columns.get(*index).cloned(),
+            _ => computed.next(),
+        };
+        self.roots.iter().filter_map(output).collect()
+    }
+
+    /// The host twin's error for a row that failed on the device.
+    fn explain(&self, ctx: &ExecCtx, batch: &Batch, row: u64) -> Error {
+        cuda::explain(ctx, batch, row, |one| self.evaluate(one).map(drop))
     }
 }

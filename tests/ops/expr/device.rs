@@ -10,9 +10,11 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Int8Type};
 use half::f16;
-use warpline::ops::expr::{Expr, Predicate};
+use warpline::device::CountLaunches;
+use warpline::ops::expr::{Expr, Predicate, Select};
 use warpline::{Batch, Error, ExecCtx, ops};
 
+use super::projection::LIST;
 use super::{batch, golden_rows, render};
 use crate::common::samples::Random;
 use crate::common::{assert_same, peak_under_plan, with_device};
@@ -77,7 +79,7 @@ fn equal_to_sqlite_on_a_device() {
 }
 
 /// `n` rows of every type that the device knows, a seventh of them null in the columns named `_n`.
-fn table(n: usize) -> RecordBatch {
+pub(super) fn table(n: usize) -> RecordBatch {
     let mut random = Random(n as u64 + 1);
     let mut numbers = || -> Vec<i64> {
         let small = |r: u64| (r % 11) as i64 - 5;
@@ -200,20 +202,47 @@ fn ptxas_takes_the_text() {
     };
     let rows = Batch::from_record_batch(&table(20));
     let folder = tempfile::tempdir().expect("a folder");
-    // All conditions in one kernel: a start of ptxas takes longer than its work.
+    // All conditions in one kernel, all outputs in another: a start of ptxas takes longer than its work.
     let condition = format!("({})", CONDITIONS.join(") OR ("));
-    let ptx = bind(&condition, &rows.to_record_batch().expect("on the host")).ptx(&rows).expect("a kernel");
-    let path = folder.path().join("all.ptx");
-    std::fs::write(&path, ptx).expect("written");
-    for architecture in ["sm_75", "sm_120"] {
-        let cubin = folder.path().join("cubin");
-        let output = std::process::Command::new(&ptxas)
-            .args(["--gpu-name", architecture, "--output-file"])
-            .args([&cubin, &path])
-            .output()
-            .expect("ptxas runs");
-        assert!(output.status.success(), "{architecture}: {}", String::from_utf8_lossy(&output.stderr));
+    let host = rows.to_record_batch().expect("on the host");
+    let list = Select::parse(LIST).and_then(|list| list.bind(&host.schema())).expect("it binds");
+    for ptx in [bind(&condition, &host).ptx(&rows), list.ptx(&rows)] {
+        let path = folder.path().join("all.ptx");
+        std::fs::write(&path, ptx.expect("a kernel")).expect("written");
+        for architecture in ["sm_75", "sm_120"] {
+            let cubin = folder.path().join("cubin");
+            let output = std::process::Command::new(&ptxas)
+                .args(["--gpu-name", architecture, "--output-file"])
+                .args([&cubin, &path])
+                .output()
+                .expect("ptxas runs");
+            assert!(output.status.success(), "{architecture}: {}", String::from_utf8_lossy(&output.stderr));
+        }
     }
+}
+
+/// One launch that selects, one that moves, for any number of columns of fixed width in the condition and the batch.
+#[test]
+fn two_launches_for_a_filter_by_a_condition() {
+    with_device(|ctx| {
+        let rows = table(5000);
+        let fixed: Vec<usize> =
+            (0..rows.num_columns()).filter(|i| rows.column(*i).data_type().is_primitive()).collect();
+        assert!(fixed.len() > 10);
+        for (columns, text) in [
+            (&fixed[..1], "i8 > 1"),
+            (&fixed[..], "i8 > 1"),
+            (&fixed[..], "i8 > 1 AND (i64_n < 3 OR price * 2 > i32) AND at_n IS NOT NULL"),
+        ] {
+            let rows = rows.project(columns).expect("columns");
+            let counter = Arc::new(CountLaunches::default());
+            let ctx = ctx.with_launch_strategy(counter.clone());
+            let input = Batch::from_record_batch(&rows).to(&ctx).expect("upload");
+            let kept = ops::filter_where(&ctx, &input, &bind(text, &rows)).expect("a filter").num_rows();
+            assert!(kept > 0 && kept < 5000, "{kept} rows");
+            assert_eq!(counter.count(), 2, "{text}");
+        }
+    });
 }
 
 #[test]

@@ -13,7 +13,7 @@ use warpline::ops::expr::Select;
 use super::batch;
 
 /// Names and rows: an ordinary value, extremes, a null.
-fn table() -> RecordBatch {
+pub(super) fn table() -> RecordBatch {
     let words: ArrayRef = Arc::new(StringArray::from(vec![Some("7"), Some("caf\u{e9}"), Some(""), None]));
     let numbers =
         |low: i64, high: i64| -> ArrayRef { Arc::new(Int64Array::from(vec![Some(7), Some(low), Some(high), None])) };
@@ -109,7 +109,7 @@ const TYPES: [&str; 14] = [
 ];
 const PARTS: [&str; 5] = ["YEAR", "WEEK", "DOW", "HOUR", "SECOND"];
 
-fn expression() -> impl Strategy<Value = String> {
+pub(super) fn expression() -> impl Strategy<Value = String> {
     let leaf = prop::sample::select(&LEAVES[..]).prop_map(str::to_owned);
     leaf.prop_recursive(3, 12, 3, |inner| {
         let binary = prop::sample::select(&["+", "-", "*", "/", "%", "=", "<", ">=", "AND", "OR"][..]);

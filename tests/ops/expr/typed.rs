@@ -10,7 +10,7 @@ use warpline::ops::expr::Select;
 
 use crate::common::root;
 
-fn golden(name: &str) -> RecordBatch {
+pub(super) fn golden(name: &str) -> RecordBatch {
     let file = File::open(root().join("tests/golden").join(name)).expect("a golden file");
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).and_then(|b| b.build()).expect("a reader");
     let batches: Vec<RecordBatch> = reader.map(|batch| batch.expect("a batch")).collect();

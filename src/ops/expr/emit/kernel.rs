@@ -71,8 +71,8 @@ impl Program {
                 }
                 (Kind::Null, _) => {}
                 (Kind::Bool, _) => {
-                    let value = emit.asm.and(inside, lane.pred());
-                    kept.push((Word::Output(i), value));
+                    let value = emit.holds(lane, true);
+                    kept.push((Word::Output(i), emit.asm.and(inside, value)));
                 }
                 _ => emit.store(kind, lane, Word::Output(i)),
             }

@@ -230,37 +230,41 @@ impl Emit<'_> {
         Ok(Lane { bits, valid: Pred::True })
     }
 
-    /// Stores the lane's number at `base + row * width`, for the rows there are.
+    /// Stores the lane's number at `base + row * width`, for the rows there are: zeros where it is null, and one NaN, so
+    /// that the bytes depend on values alone.
     pub(super) fn store(&mut self, kind: Kind, lane: Lane, output: Word) {
         let base = self.param(output);
         let offset = self.scaled(self.row.number, kind.width());
         let address = self.asm.op(Class::D, "add.s64", &[&base, &offset]);
         let inside = self.row.inside;
-        match (lane.bits, kind) {
-            (Bits::Wide(low, high), _) => {
-                line!(self.asm, "@{inside} st.global.u64 [{address}], {low}");
-                line!(self.asm, "@{inside} st.global.u64 [{address}+8], {high}");
-            }
-            (Bits::Number(value), Kind::F16) => {
-                let half = self.asm.op(Class::H, "cvt.rn.f16.f32", &[&value]);
-                line!(self.asm, "@{inside} st.global.b16 [{address}], {half}");
-            }
-            (Bits::Number(value), Kind::Int { bits, .. }) => {
-                line!(self.asm, "@{inside} st.global.u{bits} [{address}], {value}");
-            }
-            (Bits::Number(value), _) => line!(self.asm, "@{inside} st.global.{} [{address}], {value}", kind.ptx()),
-            // A NULL: zeros, so that the bytes do not depend on what was there.
-            _ => {
-                let zero = self.asm.zero(Class::D);
-                match kind {
-                    Kind::Wide => self.store(kind, Lane { bits: Bits::Wide(zero, zero), ..lane }, output),
-                    _ => {
-                        let bits = 8 * kind.width();
-                        line!(self.asm, "@{inside} st.global.u{bits} [{address}], {zero}");
-                    }
-                }
-            }
+        let words = match lane.bits {
+            Bits::Wide(low, high) => vec![low, high],
+            Bits::Number(value) => vec![self.stored(kind, value)],
+            _ => vec![self.asm.zero(Class::D); kind.width().div_ceil(8)],
+        };
+        let bits = 8 * kind.width() / words.len();
+        for (i, word) in words.into_iter().enumerate() {
+            let zero = self.asm.zero(word.0);
+            let word = self.asm.select(lane.valid, word, zero);
+            line!(self.asm, "@{inside} st.global.b{bits} [{address}+{}], {word}", i * bits / 8);
         }
+    }
+
+    /// A number as memory holds it.
+    fn stored(&mut self, kind: Kind, value: Reg) -> Reg {
+        let nan = match kind {
+            Kind::F16 => "0x7e00",
+            Kind::F32 => "0f7fc00000",
+            Kind::F64 => "0d7ff8000000000000",
+            _ => return value,
+        };
+        let unordered = self.not_a_number(kind, value);
+        let value = match kind {
+            Kind::F16 => self.asm.op(Class::H, "cvt.rn.f16.f32", &[&value]),
+            _ => value,
+        };
+        let nan = self.asm.op(value.0, &format!("mov.{}", value.0.bits()), &[&nan]);
+        self.asm.select(unordered, nan, value)
     }
 }
 
