@@ -11,7 +11,7 @@ use warpline::image::jpeg_decode::{DecodeOptions, jpeg_decode};
 use warpline::image::{
     DType, Images, Layout, Normalize, Patches, Preprocess, RandomCrop, Resize, normalize, preprocess, resize,
 };
-use warpline::ops::expr::Expr;
+use warpline::ops::expr::{Expr, Select};
 use warpline::{Batch, Column, ExecCtx, ops};
 
 use crate::common::samples::Random;
@@ -58,6 +58,14 @@ fn filter_where(ctx: &ExecCtx) -> usize {
     let predicate = condition.bind(input.schema()).expect("it binds");
     let output = ops::filter_where(ctx, &input, &predicate).expect("a filter");
     input.nbytes() + 2 * output.nbytes()
+}
+
+/// Three outputs of two columns. Each column is read once and each output written once.
+fn projected(ctx: &ExecCtx) -> usize {
+    let input = table(false).to(ctx).expect("upload");
+    let list = "wrapping_add(wide, 1) AS a, COALESCE(narrow, 0) * 2 AS b, narrow > 0 AND wide > 0 AS c";
+    let projection = Select::parse(list).and_then(|list| list.bind(input.schema())).expect("it binds");
+    input.nbytes() + projection.evaluate_on(ctx, &input).expect("outputs").nbytes()
 }
 
 /// Half as many rows as there are, drawn at random. The indices and the drawn rows are read, those rows are written.
@@ -178,8 +186,9 @@ fn decoded_mixed(ctx: &ExecCtx) -> usize {
 /// An operator: the name of its kernel file, what is done, and how.
 type Workload = (&'static str, &'static str, fn(&ExecCtx) -> usize);
 
-const WORKLOADS: [Workload; 11] = [
+const WORKLOADS: [Workload; 12] = [
     ("expr", "half of 100,000 rows of i64 and nullable i32, by a condition on both", filter_where),
+    ("expr_project", "two of i64 and a boolean of 100,000 rows of i64 and nullable i32", projected),
     ("filter", "half of 100,000 rows of i64 and nullable i32", filter),
     ("gather", "50,000 random rows of 100,000 of i64, nullable i32 and strings", gather),
     ("hash", "Spark's hash of 100,000 rows of i64, nullable i32 and strings", hashed),
