@@ -94,6 +94,19 @@ fn partitioned(ctx: &ExecCtx) -> usize {
     input.columns()[0].nbytes() + 8 * ROWS + 2 * input.nbytes()
 }
 
+/// The rows of three columns, two of them with nulls. Both bitmaps are read, all rows, as no sector of 32 bytes is without
+/// a kept one, and the kept rows are written.
+fn without_nulls(ctx: &ExecCtx) -> usize {
+    let nulls = table(false).to_record_batch().expect("host").column(1).clone();
+    let wide = table(false).to_record_batch().expect("host").column(0).clone();
+    let other: ArrayRef = Arc::new(Int32Array::from_iter((0..ROWS as i32).map(|row| (row % 5 > 0).then_some(row))));
+    let columns = [("wide", wide), ("narrow", nulls), ("other", other)];
+    let input = Batch::from_record_batch(&RecordBatch::try_from_iter(columns).expect("a batch"));
+    let there = input.to(ctx).expect("upload");
+    let kept = ops::drop_nulls(ctx, &there, &["narrow", "other"]).expect("rows");
+    2 * ROWS / 8 + input.nbytes() + kept.nbytes()
+}
+
 /// All rows but the first of three columns. They are read and written, but for what the slice shares.
 fn sliced(ctx: &ExecCtx) -> usize {
     let input = table(true).to(ctx).expect("upload");
@@ -186,7 +199,8 @@ fn decoded_mixed(ctx: &ExecCtx) -> usize {
 /// An operator: the name of its kernel file, what is done, and how.
 type Workload = (&'static str, &'static str, fn(&ExecCtx) -> usize);
 
-const WORKLOADS: [Workload; 12] = [
+const WORKLOADS: [Workload; 13] = [
+    ("drop_nulls", "100,000 rows of i64 and two of i32 with nulls, by those", without_nulls),
     ("expr", "half of 100,000 rows of i64 and nullable i32, by a condition on both", filter_where),
     ("expr_project", "two of i64 and a boolean of 100,000 rows of i64 and nullable i32", projected),
     ("filter", "half of 100,000 rows of i64 and nullable i32", filter),

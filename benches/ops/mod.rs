@@ -1,5 +1,6 @@
 //! Benches of `warpline::ops`, a module per operator.
 
+mod drop_nulls;
 mod filter;
 mod gather;
 mod hash;
@@ -19,6 +20,7 @@ use crate::common::CudaTime;
 
 /// Runs every group of this area.
 pub fn benches(criterion: &mut Criterion) {
+    drop_nulls::benches(criterion);
     filter::benches(criterion);
     gather::benches(criterion);
     hash::benches(criterion);
@@ -28,6 +30,7 @@ pub fn benches(criterion: &mut Criterion) {
 
 /// Runs every device group of this area, timed by CUDA events.
 pub fn device_benches(criterion: &mut Criterion<CudaTime>, ctx: &ExecCtx) {
+    drop_nulls::device_benches(criterion, ctx);
     filter::device_benches(criterion, ctx);
     gather::device_benches(criterion, ctx);
     hash::device_benches(criterion, ctx);

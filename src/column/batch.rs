@@ -89,6 +89,14 @@ impl Batch {
         self.schema.index_of(name).ok().map(|i| &self.columns[i])
     }
 
+    /// The column of this name, or the error of an operator that was asked for it.
+    pub(crate) fn find(&self, op: &'static str, name: &str) -> Result<&Column> {
+        self.column(name).ok_or_else(|| {
+            let names: Vec<&str> = self.schema.fields().iter().map(|field| field.name().as_str()).collect();
+            Error::invalid_column(op, name, format!("not in the batch; there are: {}", names.join(", ")))
+        })
+    }
+
     /// Where all columns are.
     pub fn placement(&self) -> Placement {
         self.placement

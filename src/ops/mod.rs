@@ -1,5 +1,6 @@
 //! Operators over tables.
 
+mod drop_nulls;
 pub mod expr;
 mod filter;
 mod gather;
@@ -10,6 +11,7 @@ mod keys;
 mod pieces;
 mod slice;
 
+pub use drop_nulls::{drop_nulls, drop_nulls_plan};
 pub(crate) use filter::filter_where_masked;
 pub use filter::{filter, filter_plan, filter_where, filter_where_plan};
 pub use gather::{gather, gather_or_null, gather_plan};

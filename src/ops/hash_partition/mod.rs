@@ -276,13 +276,7 @@ fn check<'b>(
     partitions: usize,
 ) -> Result<(Vec<&'b Column>, Vec<Reading>, u32)> {
     let partitions = check_count(partitions)?;
-    let find = |name: &&str| {
-        batch.column(name).ok_or_else(|| {
-            let names: Vec<&str> = batch.schema().fields().iter().map(|field| field.name().as_str()).collect();
-            Error::invalid_column(OP, *name, format!("not in the batch; there are: {}", names.join(", ")))
-        })
-    };
-    let columns = keys.iter().map(find).collect::<Result<Vec<_>>>()?;
+    let columns = keys.iter().map(|name| batch.find(OP, name)).collect::<Result<Vec<_>>>()?;
     let readings = hash::check(OP, &columns, scheme)?;
     batch.columns().iter().try_for_each(|column| Layout::check(column.data_type()))?;
     Ok((columns, readings, partitions))
