@@ -21,19 +21,20 @@
 
 using namespace warpline;
 
-// Headers of files on the device, by the width of the column's offsets.
-#define WARPLINE_JPEG_HEADERS(NAME, OFFSET)                                                                         \
+// Headers of files on the device, by how the column says where they are.
+#define WARPLINE_JPEG_HEADERS(NAME, FILES, PLACE, DATA)                                                             \
     extern "C" __global__ void __launch_bounds__(jpeg::kHeaderThreads)                                              \
-        jpeg_decode_headers_##NAME(const OFFSET* offsets, const uint32_t* validity, const uint8_t* data, uint32_t n, \
+        jpeg_decode_headers_##NAME(const PLACE* places, const uint32_t* validity, const DATA* data, uint32_t n,     \
                                    uint32_t exif, jpeg::FileHeader* headers, uint8_t* slots) {                      \
         const uint32_t row = blockIdx.x * jpeg::kHeaderThreads + threadIdx.x;                                       \
         if (row < n) {                                                                                              \
-            jpeg::read_header(offsets, validity, data, row, exif != 0, headers, slots);                             \
+            jpeg::read_header(FILES{places, data}, validity, row, exif != 0, headers, slots);                       \
         }                                                                                                           \
     }
 
-WARPLINE_JPEG_HEADERS(i32, int32_t)
-WARPLINE_JPEG_HEADERS(i64, int64_t)
+WARPLINE_JPEG_HEADERS(i32, jpeg::OffsetFiles<int32_t>, int32_t, uint8_t)
+WARPLINE_JPEG_HEADERS(i64, jpeg::OffsetFiles<int64_t>, int64_t, uint8_t)
+WARPLINE_JPEG_HEADERS(views, jpeg::ViewFiles, uint32_t, uint64_t)
 
 // Lookup tables from the files' tables, one block each.
 extern "C" __global__ void __launch_bounds__(128)

@@ -50,7 +50,7 @@ constexpr uint8_t kFinished = 2;  // no data: the coefficients of a component th
 
 // One scan, 240 bytes. Progressive ones have neither slots nor blocks.
 struct Scan {
-    uint64_t raw;             // first entropy-coded byte in the encoded bytes
+    uint64_t raw;             // first entropy-coded byte in the encoded bytes, modulo 2^64
     uint64_t plain;           // first byte of its destuffed data
     uint32_t raw_len;         // up to the end of what may belong to it, its end marker included
     uint32_t first_tile;      // of the destuffing grid

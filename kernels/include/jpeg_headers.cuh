@@ -20,7 +20,7 @@ struct FileHeader {
     uint32_t len;
     uint32_t scan;  // where its entropy-coded data begin, or kNullRow
     uint32_t kept;  // bytes in its slot; 0: the host needs the whole file
-    uint32_t unused;
+    uint32_t buffer;  // of the column's, in which `start` counts
 };
 static_assert(sizeof(FileHeader) == 24, "the host reads these word by word");
 
@@ -83,18 +83,53 @@ __device__ __forceinline__ uint32_t copy_header(const uint8_t* file, uint32_t le
     return 0;
 }
 
+// A file in one of the column's buffers.
+struct File {
+    const uint8_t* bytes;
+    uint64_t start;
+    uint64_t len;
+    uint32_t buffer;
+};
+
+// A column of offsets, then bytes.
 template <typename Offset>
-__device__ __forceinline__ void read_header(const Offset* offsets, const uint32_t* validity, const uint8_t* data,
-                                            uint32_t row, bool exif, FileHeader* headers, uint8_t* slots) {
-    FileHeader header{static_cast<uint64_t>(offsets[row]), 0, kNullRow, 0, 0};
+struct OffsetFiles {
+    const Offset* offsets;
+    const uint8_t* data;
+
+    __device__ __forceinline__ File file(uint32_t row) const {
+        const uint64_t start = static_cast<uint64_t>(offsets[row]);
+        return {data + start, start, static_cast<uint64_t>(offsets[row + 1]) - start, 1};
+    }
+};
+
+// A column of views; `addresses` are those of all its buffers. Files of up to 12 bytes lie in the views themselves.
+struct ViewFiles {
+    const uint32_t* views;
+    const uint64_t* addresses;
+
+    __device__ __forceinline__ File file(uint32_t row) const {
+        const uint32_t* view = views + 4 * static_cast<uint64_t>(row);
+        const uint32_t len = view[0];
+        if (len <= 12) {
+            return {reinterpret_cast<const uint8_t*>(view + 1), 16 * static_cast<uint64_t>(row) + 4, len, 0};
+        }
+        const uint32_t buffer = 1 + view[2];
+        return {reinterpret_cast<const uint8_t*>(addresses[buffer]) + view[3], view[3], len, buffer};
+    }
+};
+
+template <typename Files>
+__device__ __forceinline__ void read_header(const Files& files, const uint32_t* validity, uint32_t row, bool exif,
+                                            FileHeader* headers, uint8_t* slots) {
+    FileHeader header{0, 0, kNullRow, 0, 0};
     if (validity == nullptr || bit_at(validity, row)) {
-        const uint64_t len = static_cast<uint64_t>(offsets[row + 1]) - header.start;
-        header.scan = 0;
-        header.len = static_cast<uint32_t>(len);
+        const File file = files.file(row);
+        header = {file.start, static_cast<uint32_t>(file.len), 0, 0, file.buffer};
         // Files of 4 GB and more are refused by the host.
-        if (len < kNullRow) {
+        if (file.len < kNullRow) {
             uint8_t* slot = slots + static_cast<uint64_t>(row) * kHeaderSlot;
-            header.kept = copy_header(data + header.start, header.len, exif, slot, &header.scan);
+            header.kept = copy_header(file.bytes, header.len, exif, slot, &header.scan);
         } else {
             header.len = kNullRow;
         }

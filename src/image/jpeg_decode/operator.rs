@@ -39,16 +39,15 @@ pub struct Decoded {
 /// cannot be decoded is null and listed in [`Decoded::errors`], and its neighbours are unaffected.
 ///
 /// On a CUDA context the column is on the host or on that device, and the images come to be on the device. From the host
-/// the entropy-coded data and about 500 bytes of descriptors for an image are copied. Of a `Binary` or `LargeBinary` column
-/// on the device, headers of at most 2 KB come to the host, and whole files where those do not tell enough: progressive
-/// ones, several scans, Photoshop's resources. Files are decoded in a fixed number of launches; those that break the
-/// format, and progressive ones unless there are eight and more for each thread of the host, are decoded by the host twin
-/// and their pixels copied. Either way the result is the same, bit for bit.
+/// the entropy-coded data and about 500 bytes of descriptors for an image are copied. Of a column on the device, headers
+/// of at most 2 KB come to the host, and whole files where those do not tell enough: progressive ones, several scans,
+/// Photoshop's resources. Files are decoded in a fixed number of launches; those that break the format, and progressive
+/// ones unless there are eight and more for each thread of the host, are decoded by the host twin and their pixels copied.
+/// Either way the result is the same, bit for bit.
 ///
 /// # Errors
 /// `InvalidInput` for another type, `WrongDevice` when the column is on a device and the context is not there,
-/// `Unsupported` for a `BinaryView` on a device, `OutOfMemory` when the device budget has less than [`jpeg_decode_plan`]
-/// says.
+/// `OutOfMemory` when the device budget has less than [`jpeg_decode_plan`] says.
 ///
 /// # Synchronization
 /// On a CUDA context it waits once, to learn which files the device could not decode; for a column there also for its
@@ -143,8 +142,13 @@ fn encoded_rows<'a>(op: &'static str, array: &'a ArrayRef) -> Result<Vec<Option<
         DataType::Binary => Ok(array.as_bytes::<BinaryType>().iter().collect()),
         DataType::LargeBinary => Ok(array.as_bytes::<LargeBinaryType>().iter().collect()),
         DataType::BinaryView => Ok(array.as_binary_view().iter().collect()),
-        other => Err(Error::invalid(op, format!("images must be Binary, LargeBinary or BinaryView, not {other}"))),
+        other => Err(not_images(op, other)),
     }
+}
+
+/// What a column of another type is told.
+pub(super) fn not_images(op: &'static str, found: &DataType) -> Error {
+    Error::invalid(op, format!("images must be Binary, LargeBinary or BinaryView, not {found}"))
 }
 
 /// Builds the image column; pixels are released as they are copied.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
-use warpline::arrow::array::{ArrayRef, BinaryArray, BinaryViewArray, LargeBinaryArray};
+use warpline::arrow::array::{ArrayRef, BinaryArray, BinaryViewBuilder, LargeBinaryArray, StringArray};
 use warpline::device::CountLaunches;
 use warpline::image::Images;
 use warpline::image::jpeg_decode::{Corrupt, DecodeOptions, Decoded, jpeg_decode, jpeg_decode_plan};
@@ -36,14 +36,24 @@ pub(super) fn compare(ctx: &ExecCtx, files: &[(String, Vec<u8>)], options: &Deco
     assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), files.len(), wrong.join("\n"));
     assert_eq!(found.1, expected.1);
 
-    // The same from a column that is only on the device.
-    let resident = column.to(ctx).expect("an upload");
-    let resident = images(&host, jpeg_decode(ctx, &resident, options).expect("decoded"));
-    assert_eq!(resident.1, expected.1);
-    for (row, (name, _)) in files.iter().enumerate() {
-        let same = resident.0.size(row) == expected.0.size(row) && resident.0.pixels(row) == expected.0.pixels(row);
-        assert!(same, "{name}, resident: {}", difference(&expected.0, &resident.0, row));
+    // The same from columns that are only on the device.
+    for column in [column, views(&rows)] {
+        let resident = column.to(ctx).expect("an upload");
+        let resident = images(&host, jpeg_decode(ctx, &resident, options).expect("decoded"));
+        assert_eq!(resident.1, expected.1);
+        for (row, (name, _)) in files.iter().enumerate() {
+            let same = resident.0.size(row) == expected.0.size(row) && resident.0.pixels(row) == expected.0.pixels(row);
+            assert!(same, "{name}, {}: {}", column.data_type(), difference(&expected.0, &resident.0, row));
+        }
     }
+}
+
+/// Views into several data buffers.
+fn views(files: &[Option<&[u8]>]) -> Column {
+    let longest = files.iter().flatten().map(|file| file.len()).max().unwrap_or(0);
+    let mut builder = BinaryViewBuilder::new().with_fixed_block_size(longest.max(100_000) as u32);
+    files.iter().for_each(|file| builder.append_option(*file));
+    Column::from_array(Arc::new(builder.finish()))
 }
 
 fn images(host: &ExecCtx, decoded: Decoded) -> (Images, Vec<String>) {
@@ -120,7 +130,7 @@ fn nulls_and_no_rows() {
             let column = column(&rows);
             let expected = images(&host, jpeg_decode(&host, &column, &UPRIGHT).expect("decoded"));
             let wide: ArrayRef = Arc::new(LargeBinaryArray::from_iter(rows.iter()));
-            let resident = [column.to(ctx).expect("an upload"), Column::from_array(wide).to(ctx).expect("an upload")];
+            let resident = [&column, &Column::from_array(wide), &views(&rows)].map(|c| c.to(ctx).expect("an upload"));
             for column in [&column].into_iter().chain(&resident) {
                 let found = images(&host, jpeg_decode(ctx, column, &UPRIGHT).expect("decoded"));
                 assert_eq!(found.1, expected.1);
@@ -289,16 +299,17 @@ fn one_image_of_a_hundred_megapixels_among_thumbnails() {
 }
 
 #[test]
-fn columns_in_other_places_are_refused() {
+fn columns_in_other_places_and_of_other_types_are_refused() {
     with_device(|ctx| {
         let options = DecodeOptions::default();
         let host = ExecCtx::host(1).expect("a host context");
         let resident = column(&[Some(b"text".as_slice())]).to(ctx).expect("an upload");
         let error = jpeg_decode(&host, &resident, &options).expect_err("the host cannot read it");
         assert!(matches!(error, warpline::Error::WrongDevice { .. }), "{error}");
-        let views: ArrayRef = Arc::new(BinaryViewArray::from_iter_values([b"text"]));
-        let views = Column::from_array(views).to(ctx).expect("an upload");
-        let error = jpeg_decode(ctx, &views, &options).expect_err("views on a device");
-        assert!(matches!(error, warpline::Error::Unsupported { .. }), "{error}");
+        let text = Column::from_array(Arc::new(StringArray::from(vec!["text"])));
+        let on_host = jpeg_decode(ctx, &text, &options).expect_err("text");
+        let error = jpeg_decode(ctx, &text.to(ctx).expect("an upload"), &options).expect_err("text on a device");
+        assert!(matches!(error, warpline::Error::InvalidInput { .. }), "{error}");
+        assert_eq!(error.to_string(), on_host.to_string());
     });
 }

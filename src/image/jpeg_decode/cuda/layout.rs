@@ -112,8 +112,8 @@ impl BatchLayout {
         BatchLayout { totals, scans, scan_bytes, image_bytes, chain_starts, members, tables, quants }
     }
 
-    /// Adds the image of a row whose file begins at `encoded` of the encoded bytes and whose pixels go to `pixels`. False,
-    /// and nothing is added, where the batch would outgrow 32-bit counts.
+    /// Adds the image of a row whose file begins at `encoded` of the encoded bytes, modulo 2^64, and whose pixels go to
+    /// `pixels`. False, and nothing is added, where the batch would outgrow 32-bit counts.
     pub fn add(&mut self, row: usize, job: &Job, encoded: u64, pixels: u64) -> bool {
         let (scans, images) = (self.scan_bytes.len(), self.image_bytes.len());
         let (totals, rows) = (self.totals, self.scans.len());
@@ -177,7 +177,7 @@ impl BatchLayout {
         let (mcus, segment_mcus) = mcus(scan)?;
         let at = self.totals;
         let out = &mut self.scan_bytes;
-        out.extend((encoded + scan.raw.start as u64).to_le_bytes());
+        out.extend(encoded.wrapping_add(scan.raw.start as u64).to_le_bytes());
         out.extend(at.plain.to_le_bytes());
         let segments = mcus.div_ceil(segment_mcus);
         let words = [raw_len as u32, at.tiles, at.slots, at.starts, segments, segment_mcus, mcus];

@@ -21,7 +21,7 @@ use super::{DecodeError, DecodeOptions, Formats, RgbImage};
 use crate::column::DeviceColumn;
 use crate::device::kernels::entries::jpeg_decode as entries;
 use crate::device::launch::kernel;
-use crate::device::{CudaCtx, DeviceBuffer, DeviceBufferMut, Grid, In, MemoryPlan, Out};
+use crate::device::{CudaCtx, DeviceBuffer, DeviceBufferMut, Grid, In, MemoryPlan, Out, ReadGuard};
 use crate::error::{Error, Result};
 use crate::image::Images;
 
@@ -100,8 +100,16 @@ type HostDecoded = (usize, std::result::Result<RgbImage, DecodeError>);
 enum Files<'r> {
     /// On the host; what the kernels need of them is copied.
     Host(&'r [Option<&'r [u8]>]),
-    /// On the device, with the first byte and the length of each; a file comes to the host only to be decoded there.
-    Device { data: &'r DeviceBuffer, places: Vec<(usize, usize)> },
+    /// On the device; a file comes to the host only to be decoded there. The guards are those of the buffers.
+    Device { buffers: &'r [DeviceBuffer], guards: Vec<ReadGuard>, places: Vec<Place> },
+}
+
+/// A file in one of a column's buffers.
+#[derive(Clone, Copy)]
+struct Place {
+    buffer: usize,
+    start: usize,
+    len: usize,
 }
 
 impl Files<'_> {
@@ -116,9 +124,9 @@ impl Files<'_> {
     fn fetch(&self, cuda: &CudaCtx, rows: &[usize]) -> Result<Vec<Cow<'_, [u8]>>> {
         match self {
             Files::Host(files) => Ok(rows.iter().map(|row| Cow::Borrowed(files[*row].unwrap_or_default())).collect()),
-            Files::Device { data, places } => {
-                let parts: Vec<DeviceBuffer> =
-                    rows.iter().map(|row| data.slice(places[*row].0, places[*row].1)).collect();
+            Files::Device { buffers, places, .. } => {
+                let part = |row: &usize| buffers[places[*row].buffer].slice(places[*row].start, places[*row].len);
+                let parts: Vec<DeviceBuffer> = rows.iter().map(part).collect();
                 let found = cuda.download_all(OP, &parts.iter().collect::<Vec<_>>())?;
                 Ok(found.iter().map(|bytes| Cow::Owned(bytes.to_vec())).collect())
             }
@@ -175,7 +183,12 @@ impl<'r> Plan<'r> {
             if let Some(Routed { route, pixels: own, .. }) = routed {
                 if let Route::Device(job) = route {
                     let added = match &self.files {
-                        Files::Device { places, .. } => self.layout.add(row, job, places[row].0 as u64, pixels),
+                        Files::Device { guards, places, .. } => {
+                            // The kernels count from the first buffer, wherever the file's lies.
+                            let Place { buffer, start, .. } = places[row];
+                            let distance = guards[buffer].pointer().wrapping_sub(guards[0].pointer());
+                            self.layout.add(row, job, distance.wrapping_add(start as u64), pixels)
+                        }
                         Files::Host(_) => {
                             let first = job.scans.iter().map(|scan| scan.raw.start).min().unwrap_or(0);
                             let end = job.scans.iter().map(|scan| scan.raw.end).max().unwrap_or(0);
@@ -220,10 +233,10 @@ impl<'r> Plan<'r> {
         self.offsets.last().map_or(0, |end| *end as usize)
     }
 
-    /// The entropy-coded data of all files, on the device.
+    /// The entropy-coded data of all files, on the device, or the buffer from which places in them count.
     fn encoded(&self, cuda: &CudaCtx) -> Result<DeviceBuffer> {
         match &self.files {
-            Files::Device { data, .. } => Ok((*data).clone()),
+            Files::Device { buffers, .. } => Ok(buffers[0].clone()),
             Files::Host(rows) => {
                 let parts = self.encoded.iter().filter_map(|(row, range)| rows[*row]?.get(range.clone()));
                 cuda.upload(OP, &parts.collect::<Vec<_>>().concat())

@@ -6,12 +6,13 @@ use rayon::ThreadPool;
 use rayon::prelude::*;
 
 use super::header::{Routed, route, route_header};
-use super::{Files, OP, Plan};
+use super::{Files, OP, Place, Plan};
 use crate::column::DeviceColumn;
 use crate::device::kernels::entries::jpeg_decode as entries;
 use crate::device::launch::kernel;
-use crate::device::{CudaCtx, Grid, In, Out};
+use crate::device::{CudaCtx, Grid, In, Out, ReadGuard};
 use crate::error::{Error, Result};
+use crate::image::jpeg_decode::operator::not_images;
 use crate::image::jpeg_decode::{DecodeOptions, Formats};
 
 /// Bytes of a `FileHeader`, of its slot, and threads of a block: kernels/include/jpeg_headers.cuh.
@@ -32,12 +33,16 @@ kernel! {
         offsets: In<'_, i64>, validity: In<'_, u32>, data: In<'_, u8>, n: u32, exif: u32, headers: Out<'_, u8>,
         slots: Out<'_, u8>,
     );
+    /// Headers of a column of views; the addresses are those of all its buffers.
+    fn headers_views[entries::HEADERS_VIEWS](
+        views: In<'_, u32>, validity: In<'_, u32>, addresses: In<'_, u64>, n: u32, exif: u32, headers: Out<'_, u8>,
+        slots: Out<'_, u8>,
+    );
 }
 
 /// What the kernel found of a file.
 struct FileHeader {
-    start: usize,
-    len: usize,
+    place: Place,
     scan: u32,
     kept: usize,
 }
@@ -46,7 +51,8 @@ impl FileHeader {
     fn read(bytes: &[u8]) -> Self {
         let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let start = u64::from(word(0)) | u64::from(word(4)) << 32;
-        FileHeader { start: start as usize, len: word(8) as usize, scan: word(12), kept: word(16) as usize }
+        let place = Place { buffer: word(20) as usize, start: start as usize, len: word(8) as usize };
+        FileHeader { place, scan: word(12), kept: word(16) as usize }
     }
 }
 
@@ -59,26 +65,36 @@ pub(super) fn plan<'r>(
     formats: &Formats,
     options: &DecodeOptions,
 ) -> Result<Plan<'r>> {
-    let (offsets, data) = match (column.data_type(), column.buffers()) {
-        (DataType::Binary | DataType::LargeBinary, [offsets, data]) => (offsets, data),
-        (other, _) => {
-            let hint = "cast to Binary or LargeBinary, or decode the column from the host";
-            return Err(Error::unsupported(OP, format!("{other} on a device"), hint));
-        }
-    };
+    let buffers = column.buffers();
+    if !matches!(
+        (column.data_type(), buffers),
+        (DataType::Binary | DataType::LargeBinary, [_, _]) | (DataType::BinaryView, [_, ..])
+    ) {
+        return Err(not_images(OP, column.data_type()));
+    }
+    let guards: Vec<ReadGuard> = buffers.iter().map(|b| b.for_stream(cuda.stream())).collect::<Result<_>>()?;
     let rows = column.len();
     let n = u32::try_from(rows).map_err(|_| Error::unsupported(OP, "2^32 rows", "split the batch"))?;
     let mut headers = cuda.allocate(OP, HEADER_BYTES * rows)?;
     // Zeroed, since all of it is copied and little of it written.
     let mut slots = cuda.allocate_zeroed(OP, SLOT_BYTES * rows)?;
     let (grid, exif) = (Grid::linear(n.div_ceil(THREADS), THREADS), u32::from(options.exif_orientation));
-    let (validity, bytes) = (column.validity().into(), data.input());
-    let (found, kept) = (headers.output(), slots.output());
-    // SAFETY: one more offset than rows, which lie in the data; a header and a slot for each row.
+    let (validity, found, kept) = (column.validity().into(), headers.output(), slots.output());
+    // SAFETY: places of all rows, which lie in the column's buffers; a header and a slot for each row. The guards keep
+    // what the addresses point to.
     unsafe {
-        match column.data_type() {
-            DataType::Binary => headers_i32(cuda, grid, offsets.input(), validity, bytes, n, exif, found, kept),
-            _ => headers_i64(cuda, grid, offsets.input(), validity, bytes, n, exif, found, kept),
+        match (column.data_type(), buffers) {
+            (DataType::Binary, [offsets, data, ..]) => {
+                headers_i32(cuda, grid, offsets.input(), validity, data.input(), n, exif, found, kept)
+            }
+            (DataType::LargeBinary, [offsets, data, ..]) => {
+                headers_i64(cuda, grid, offsets.input(), validity, data.input(), n, exif, found, kept)
+            }
+            _ => {
+                let addresses: Vec<u8> = guards.iter().flat_map(|guard| guard.pointer().to_le_bytes()).collect();
+                let addresses = cuda.upload(OP, &addresses)?;
+                headers_views(cuda, grid, buffers[0].input(), validity, addresses.input(), n, exif, found, kept)
+            }
         }
     }?;
     let (headers, slots) = (headers.freeze(), slots.freeze());
@@ -87,19 +103,19 @@ pub(super) fn plan<'r>(
         .try_into()
         .map_err(|_| Error::Internal { op: OP, why: "two buffers were asked for".into() })?;
     let headers: Vec<FileHeader> = headers.chunks_exact(HEADER_BYTES).map(FileHeader::read).collect();
-    if let Some(row) = headers.iter().position(|header| header.len == u32::MAX as usize) {
+    if let Some(row) = headers.iter().position(|header| header.place.len == u32::MAX as usize) {
         let why = "a file of 4 GB or more".to_owned();
         return Err(Error::InvalidInput { op: OP, column: None, row: Some(row as u64), why });
     }
 
     let read = |(row, header): (usize, &FileHeader)| {
         let slot = slots.get(row * SLOT_BYTES..row * SLOT_BYTES + header.kept).filter(|slot| !slot.is_empty())?;
-        route_header(slot, header.scan as usize, header.len, options)
+        route_header(slot, header.scan as usize, header.place.len, options)
     };
     let mut routes: Vec<Option<Routed>> = pool.install(|| headers.par_iter().enumerate().map(read).collect());
     let whole = |(row, header): (usize, &FileHeader)| (routes[row].is_none() && header.scan != NULL_ROW).then_some(row);
     let whole: Vec<usize> = headers.iter().enumerate().filter_map(whole).collect();
-    let files = Files::Device { data, places: headers.iter().map(|header| (header.start, header.len)).collect() };
+    let files = Files::Device { buffers, guards, places: headers.iter().map(|header| header.place).collect() };
     let fetched = files.fetch(cuda, &whole)?;
     let read = |bytes: &std::borrow::Cow<'_, [u8]>| match (formats.is_foreign)(bytes) {
         true => Routed::foreign(bytes, formats, options, false),
