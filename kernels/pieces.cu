@@ -47,11 +47,15 @@ enum PieceKind : uint32_t {
     kPieceAddU32 = 4,
     kPieceAddU64 = 5,
     kPieceViews = 6,
+    kPieceMapU8 = 7,
+    kPieceMapU16 = 8,
+    kPieceMapU32 = 9,
+    kPieceMapU64 = 10,
 };
 
 // `count` bytes, bits or values. Of bits, `delta` holds where they begin in the first word of the source (low half) and
-// of the output (high half), and no source means ones; of views it is added to the buffers' numbers, of the others to
-// the values.
+// of the output (high half), and no source means ones; of views it is added to the buffers' numbers, of others to the
+// values; of dictionary keys that are mapped it is the address of a KeyMap.
 struct Piece {
     const void* source;
     void* out;
@@ -141,6 +145,23 @@ __device__ __forceinline__ void move_adding(const Piece& piece, uint64_t first) 
     for_items(first, piece.count, [&](int i, uint64_t item) { out[item] = static_cast<Value>(held[i] + piece.delta); });
 }
 
+// What the keys of a dictionary become; those past its end, which only null rows have, become 0.
+struct KeyMap {
+    uint64_t count;
+    uint64_t keys[1];
+};
+
+template <typename Key>
+__device__ __forceinline__ void move_mapping(const Piece& piece, uint64_t first) {
+    const Key* __restrict__ source = static_cast<const Key*>(piece.source);
+    Key* __restrict__ out = static_cast<Key*>(piece.out);
+    const KeyMap* __restrict__ map = warpline::global(reinterpret_cast<const KeyMap*>(piece.delta));
+    for_items(first, piece.count, [&](int, uint64_t item) {
+        const uint64_t key = source[item];
+        out[item] = static_cast<Key>(key < map->count ? map->keys[key] : 0);
+    });
+}
+
 // A view is its length, then 12 bytes of text, or 4 bytes of it, a buffer's number and an offset.
 __device__ __forceinline__ void move_views(const Piece& piece, uint64_t first) {
     const uint8_t* __restrict__ source = static_cast<const uint8_t*>(piece.source);
@@ -184,6 +205,10 @@ extern "C" __global__ void __launch_bounds__(Policy::kThreads)
         case kPieceAddU32: move_adding<uint32_t>(piece, first); break;
         case kPieceAddU64: move_adding<uint64_t>(piece, first); break;
         case kPieceViews: move_views(piece, first); break;
+        case kPieceMapU8: move_mapping<uint8_t>(piece, first); break;
+        case kPieceMapU16: move_mapping<uint16_t>(piece, first); break;
+        case kPieceMapU32: move_mapping<uint32_t>(piece, first); break;
+        case kPieceMapU64: move_mapping<uint64_t>(piece, first); break;
         default: break;
     }
 }

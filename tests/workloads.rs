@@ -113,6 +113,20 @@ fn sliced(ctx: &ExecCtx) -> usize {
     2 * ops::slice(ctx, &input, 1, ROWS - 1).expect("a slice").nbytes()
 }
 
+/// Three columns of three batches. They are read and written.
+fn joined(ctx: &ExecCtx) -> usize {
+    let input = table(true);
+    let host = ExecCtx::host(1).expect("a host context");
+    let cut = |first, rows| ops::slice(&host, &input, first, rows).expect("a slice").to(ctx).expect("upload");
+    let pieces = [cut(0, 33_333), cut(33_333, 7), cut(33_340, 66_660)];
+    2 * ops::concat(ctx, &pieces).expect("a concatenation").nbytes()
+}
+
+/// A slice and a concatenation, which move by the same kernel.
+fn moved_in_pieces(ctx: &ExecCtx) -> usize {
+    sliced(ctx) + joined(ctx)
+}
+
 const WIDTH: usize = 500;
 const HEIGHT: usize = 375;
 const IMAGES: usize = 2;
@@ -210,7 +224,7 @@ const WORKLOADS: [Workload; 13] = [
     ("jpeg_decode", "2 images of 500x375, 4:2:0, quality 85", decoded),
     ("jpeg_decode_mixed", "24 images of 96x128 to 1280x720, 4:2:0, qualities 60 to 95", decoded_mixed),
     ("normalize", "2 images of 224x224 to f32", normalized),
-    ("pieces", "a slice of 99,999 of 100,000 rows of i64, nullable i32 and strings", sliced),
+    ("pieces", "a slice of 99,999 of 100,000 rows of i64, nullable i32 and strings; all out of three", moved_in_pieces),
     ("preprocess", "2 images of 500x375: crop, letterbox, random crop, patches", preprocessed),
     ("resize", "2 images of 500x375 to 256", resized),
 ];

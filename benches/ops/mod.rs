@@ -1,5 +1,6 @@
 //! Benches of `warpline::ops`, a module per operator.
 
+mod concat;
 mod drop_nulls;
 mod filter;
 mod gather;
@@ -20,6 +21,7 @@ use crate::common::CudaTime;
 
 /// Runs every group of this area.
 pub fn benches(criterion: &mut Criterion) {
+    concat::benches(criterion);
     drop_nulls::benches(criterion);
     filter::benches(criterion);
     gather::benches(criterion);
@@ -30,6 +32,7 @@ pub fn benches(criterion: &mut Criterion) {
 
 /// Runs every device group of this area, timed by CUDA events.
 pub fn device_benches(criterion: &mut Criterion<CudaTime>, ctx: &ExecCtx) {
+    concat::device_benches(criterion, ctx);
     drop_nulls::device_benches(criterion, ctx);
     filter::device_benches(criterion, ctx);
     gather::device_benches(criterion, ctx);

@@ -1,5 +1,6 @@
 //! Operators over tables.
 
+mod concat;
 mod drop_nulls;
 pub mod expr;
 mod filter;
@@ -11,6 +12,7 @@ mod keys;
 mod pieces;
 mod slice;
 
+pub use concat::{concat, concat_plan};
 pub use drop_nulls::{drop_nulls, drop_nulls_plan};
 pub(crate) use filter::filter_where_masked;
 pub use filter::{filter, filter_plan, filter_where, filter_where_plan};

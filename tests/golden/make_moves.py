@@ -1,6 +1,6 @@
-"""Writes moves_*.parquet: a table, and what pyarrow makes of it by filter, take, slice and drop_null.
+"""Writes moves_*.parquet: a table, and what pyarrow makes of it by filter, take, slice, concat_tables and drop_null.
 
-The tests of filter, gather, slice and drop_nulls compare with them. Run: python3 tests/golden/make_moves.py (pyarrow 26.0.1 made those
+The tests of filter, gather, slice, concat and drop_nulls compare with them. Run: python3 tests/golden/make_moves.py (pyarrow 26.0.1 made those
 committed). The mask and the indices, with nulls, are the columns `mask` and `indices` of the table itself.
 """
 
@@ -66,6 +66,8 @@ def main():
     pq.write_table(table.filter(mask), FOLDER / "moves_filter.parquet")
     pq.write_table(table.take(indices), FOLDER / "moves_take.parquet")
     pq.write_table(table.slice(37, 150), FOLDER / "moves_slice.parquet")
+    pieces = [table.slice(100, 111), table.slice(0, 3), table.slice(37, 150)]
+    pq.write_table(pa.concat_tables(pieces).combine_chunks(), FOLDER / "moves_concat.parquet")
     some = table.select(["i8", "string", "list", "dictionary"])
     pq.write_table(some.drop_null(), FOLDER / "moves_drop_null.parquet")
 

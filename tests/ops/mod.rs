@@ -1,5 +1,6 @@
 //! Tests of `warpline::ops`, a module per file of it.
 
+mod concat;
 mod drop_nulls;
 mod expr;
 mod filter;

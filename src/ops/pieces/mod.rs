@@ -16,8 +16,9 @@ use crate::column::DeviceColumn;
 use crate::column::layout::{Layout, OffsetWidth};
 use crate::device::kernels::entries::pieces as entries;
 use crate::device::launch::kernel;
-use crate::device::{CudaCtx, Grid, In, Out};
+use crate::device::{CudaCtx, DeviceBuffer, Grid, In, Out};
 use crate::error::{Error, Result};
+use crate::ops::concat::dictionary::{most_keys, too_many, unify};
 use crate::ops::gather::table::Table;
 
 use outputs::Outputs;
@@ -73,8 +74,8 @@ pub(in crate::ops) fn join<'c>(
     let mut done: Vec<Option<DeviceColumn>> = tree.nodes.iter().map(|_| None).collect();
     let missing = || Error::Internal { op, why: "a column went missing".into() };
     for (i, (node, made)) in tree.nodes.iter().zip(made).enumerate().rev() {
-        let children = match &node.shared_child {
-            Some(child) => vec![(*child).clone()],
+        let children = match &node.dictionary {
+            Some(dictionary) => vec![dictionary.clone()],
             None => {
                 let children = node.children.iter().map(|&child| done[child].take().ok_or_else(missing));
                 children.collect::<Result<_>>()?
@@ -97,11 +98,19 @@ struct Node<'c> {
     rows: usize,
     /// What each piece's offsets cover.
     ends: Vec<Range<u64>>,
-    /// What is added to each piece's dictionary keys.
-    key_bases: Vec<u64>,
+    keys: Keys,
     children: Vec<usize>,
-    /// A dictionary that all pieces have.
-    shared_child: Option<&'c DeviceColumn>,
+    /// A dictionary that is there already.
+    dictionary: Option<DeviceColumn>,
+}
+
+/// What becomes of the pieces' dictionary keys.
+enum Keys {
+    Same,
+    /// What is added to each piece's.
+    Based(Vec<u64>),
+    /// A `KeyMap` for each piece.
+    Mapped(Vec<DeviceBuffer>),
 }
 
 impl Node<'_> {
@@ -127,9 +136,9 @@ impl<'c> Tree<'_, 'c> {
         let empty = || Error::Internal { op: self.op, why: "a column without a piece".into() };
         let layout = Layout::of(kept.first().ok_or_else(empty)?.column.data_type())?;
         let rows = kept.iter().map(|piece| piece.rows).sum();
-        let (ends, key_bases) = (Vec::new(), vec![0; kept.len()]);
+        let (ends, children) = (Vec::new(), Vec::new());
         let at = self.nodes.len();
-        let node = Node { root, layout, pieces: kept, rows, ends, key_bases, children: Vec::new(), shared_child: None };
+        let node = Node { root, layout, pieces: kept, rows, ends, keys: Keys::Same, children, dictionary: None };
         self.nodes.push(node);
         match layout {
             Layout::Struct => {
@@ -157,28 +166,40 @@ impl<'c> Tree<'_, 'c> {
         Ok(())
     }
 
-    /// One dictionary for all pieces: the one that they share, or else theirs one behind the other.
+    /// One dictionary for all pieces: the one that they share, or theirs one behind the other, or, where the keys cannot
+    /// tell so many values, the different ones of them, which are found on the host.
     fn add_dictionary(&mut self, at: usize) -> Result<()> {
         let node = &mut self.nodes[at];
         let dictionaries: Vec<_> = node.pieces.iter().map(|piece| &piece.column.children()[0]).collect();
         if dictionaries.iter().all(|dictionary| dictionary.is_same(dictionaries[0])) {
-            node.shared_child = Some(dictionaries[0]);
+            node.dictionary = Some(dictionaries[0].clone());
             return Ok(());
         }
         let mut total = 0;
-        for (base, dictionary) in node.key_bases.iter_mut().zip(&dictionaries) {
-            *base = total;
+        let bases = dictionaries.iter().map(|dictionary| {
+            let base = total;
             total += dictionary.len() as u64;
+            base
+        });
+        node.keys = Keys::Based(bases.collect());
+        if total <= most_keys(node.data_type()) {
+            return self.add_child(at, |_, piece| Piece::whole(&piece.column.children()[0]));
         }
-        let most = most_keys(node.data_type());
-        if total > most {
-            let why = format!(
-                "dictionaries of {total} values together, the keys of {} can tell {most}: cast it to its value type or to wider keys",
-                node.data_type()
-            );
-            return Err(self.invalid(at, why));
+        let host = dictionaries.iter().map(|dictionary| dictionary.download()).collect::<Result<Vec<_>>>()?;
+        let (values, keys) = unify(self.op, &host)?;
+        let data_type = node.data_type().clone();
+        if values.len() as u64 > most_keys(&data_type) {
+            return Err(self.invalid(at, too_many(&data_type, values.len() as u64)));
         }
-        self.add_child(at, |_, piece| Piece::whole(&piece.column.children()[0]))
+        let map = |keys: Vec<u64>| {
+            let words: Vec<u64> = std::iter::once(keys.len() as u64).chain(keys).collect();
+            self.ctx.upload_slice(self.op, &words)
+        };
+        let maps = keys.into_iter().map(map).collect::<Result<_>>()?;
+        let node = &mut self.nodes[at];
+        node.keys = Keys::Mapped(maps);
+        node.dictionary = Some(DeviceColumn::upload(self.ctx, values.as_ref())?);
+        Ok(())
     }
 
     /// Reads what the pieces of variable length cover, and adds the children of lists, until there are no more.
@@ -262,12 +283,4 @@ impl<'c> Tree<'_, 'c> {
         let name = self.schema.fields().get(self.nodes[at].root).map_or("", |field| field.name());
         Error::invalid_column(self.op, name, why)
     }
-}
-
-/// How many dictionary values the keys of a dictionary type can tell apart.
-pub(in crate::ops) fn most_keys(data_type: &DataType) -> u64 {
-    let DataType::Dictionary(key, _) = data_type else { return 0 };
-    let bits = 8 * key.primitive_width().unwrap_or_default() as u32;
-    let bits = if key.is_signed_integer() { bits.saturating_sub(1) } else { bits };
-    1u64.checked_shl(bits).unwrap_or(u64::MAX)
 }

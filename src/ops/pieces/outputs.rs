@@ -6,7 +6,7 @@ use crate::device::{CudaCtx, DeviceBuffer, DeviceBufferMut, Grid};
 use crate::error::{Error, Result};
 use crate::ops::gather::table::Table;
 
-use super::{ALIGNMENT, Node, Piece, THREADS, TILE_ITEMS, move_pieces};
+use super::{ALIGNMENT, Keys, Node, Piece, THREADS, TILE_ITEMS, move_pieces};
 
 /// `PieceKind` in `kernels/pieces.cu`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,10 @@ enum Kind {
     AddU32 = 4,
     AddU64 = 5,
     Views = 6,
+    MapU8 = 7,
+    MapU16 = 8,
+    MapU32 = 9,
+    MapU64 = 10,
 }
 
 impl Kind {
@@ -29,6 +33,16 @@ impl Kind {
             2 => Kind::AddU16,
             4 => Kind::AddU32,
             _ => Kind::AddU64,
+        }
+    }
+
+    /// Dictionary keys of this many bytes, which become others.
+    fn mapping(width: usize) -> Kind {
+        match width {
+            1 => Kind::MapU8,
+            2 => Kind::MapU16,
+            4 => Kind::MapU32,
+            _ => Kind::MapU64,
         }
     }
 }
@@ -82,11 +96,7 @@ impl<'a> Outputs<'a> {
             Layout::Null | Layout::Struct | Layout::FixedList(_) => Vec::new(),
             Layout::Bits => vec![self.bits(node, |column| column.buffers().first())?],
             Layout::Fixed(width) => vec![self.values(node, width, |_| (Kind::Bytes, 0))?],
-            Layout::Dictionary(width) => {
-                let moved = node.key_bases.iter().any(|&base| base > 0);
-                let kind = if moved { Kind::adding(width) } else { Kind::Bytes };
-                vec![self.values(node, width, |i| (kind, node.key_bases[i]))?]
-            }
+            Layout::Dictionary(width) => vec![self.keys(node, width)?],
             Layout::Views => self.views(node)?,
             Layout::List(width) => vec![self.offsets(node, width)?],
             Layout::Bytes(width) => vec![self.offsets(node, width)?, self.bytes(node)?],
@@ -138,6 +148,18 @@ impl<'a> Outputs<'a> {
             to += len as u64;
         }
         Ok(Buffer::Written(out))
+    }
+
+    /// Dictionary keys, changed as the pieces' dictionaries ask for.
+    fn keys(&mut self, node: &Node<'_>, width: usize) -> Result<Buffer> {
+        match &node.keys {
+            Keys::Same => self.values(node, width, |_| (Kind::Bytes, 0)),
+            Keys::Based(bases) => self.values(node, width, |i| (Kind::adding(width), bases[i])),
+            Keys::Mapped(maps) => {
+                let maps = maps.iter().map(|map| self.table.reads(map)).collect::<Result<Vec<_>>>()?;
+                self.values(node, width, |i| (Kind::mapping(width), maps[i]))
+            }
+        }
     }
 
     /// Views, and the data buffers of all pieces.

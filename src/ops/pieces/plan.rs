@@ -50,6 +50,9 @@ pub(in crate::ops) fn join(columns: Vec<Vec<Part<'_>>>) -> MemoryPlan {
         let ends = ledger.temporary(ENDS_RESULT * pieces);
         [table, ends].into_iter().for_each(|bytes| ledger.free(bytes));
     }
+    for bytes in sizes.maps {
+        let _map = ledger.temporary(bytes);
+    }
     sizes.outputs.into_iter().for_each(|bytes| ledger.output(bytes));
     ledger.table(sizes.entries, PIECE_ENTRY);
     ledger.plan()
@@ -60,6 +63,8 @@ struct Sizes {
     /// Pieces whose ends are read, level by level.
     levels: Vec<u64>,
     outputs: Vec<u64>,
+    /// `KeyMap`s of dictionaries that may have to become one.
+    maps: Vec<u64>,
     entries: u64,
 }
 
@@ -102,7 +107,12 @@ impl Sizes {
                 self.values(&kept, rows, width as u64);
                 if kept.len() > 1 {
                     let children = kept.iter().filter_map(|part| part.shape.children.first()).map(Part::whole);
-                    self.add(&children.collect::<Vec<_>>(), lists);
+                    let children: Vec<_> = children.collect();
+                    // Signed keys can tell the fewest values.
+                    if children.iter().map(|part| part.rows).sum::<u64>() > 1 << (8 * width - 1) {
+                        self.maps.extend(children.iter().map(|part| 8 * (1 + part.rows)));
+                    }
+                    self.add(&children, lists);
                 }
             }
             Layout::Bytes(width) => {
