@@ -1,5 +1,6 @@
 //! Operators over tables.
 
+mod cast;
 mod concat;
 mod drop_nulls;
 pub mod expr;
@@ -12,6 +13,7 @@ mod keys;
 mod pieces;
 mod slice;
 
+pub use cast::{cast, try_cast};
 pub use concat::{concat, concat_plan};
 pub use drop_nulls::{drop_nulls, drop_nulls_plan};
 pub(crate) use filter::filter_where_masked;

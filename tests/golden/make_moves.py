@@ -1,6 +1,6 @@
-"""Writes moves_*.parquet: a table, and what pyarrow makes of it by filter, take, slice, concat_tables and drop_null.
+"""Writes moves_*.parquet: a table, and what pyarrow makes of it by filter, take, slice, concat_tables, cast and drop_null.
 
-The tests of filter, gather, slice, concat and drop_nulls compare with them. Run: python3 tests/golden/make_moves.py (pyarrow 26.0.1 made those
+The tests of filter, gather, slice, concat, cast and drop_nulls compare with them. Run: python3 tests/golden/make_moves.py (pyarrow 26.0.1 made those
 committed). The mask and the indices, with nulls, are the columns `mask` and `indices` of the table itself.
 """
 
@@ -68,6 +68,10 @@ def main():
     pq.write_table(table.slice(37, 150), FOLDER / "moves_slice.parquet")
     pieces = [table.slice(100, 111), table.slice(0, 3), table.slice(37, 150)]
     pq.write_table(pa.concat_tables(pieces).combine_chunks(), FOLDER / "moves_concat.parquet")
+    types = {"i8": pa.int64(), "i32": pa.float64(), "u32": pa.int64(), "f32": pa.float64(), "bool": pa.int32()}
+    types["list"] = pa.list_(pa.int64())
+    cast = pa.table({name: table[name].cast(to) for name, to in types.items()})
+    pq.write_table(cast, FOLDER / "moves_cast.parquet")
     some = table.select(["i8", "string", "list", "dictionary"])
     pq.write_table(some.drop_null(), FOLDER / "moves_drop_null.parquet")
 

@@ -1,5 +1,6 @@
 //! Tests of `warpline::ops`, a module per file of it.
 
+mod cast;
 mod concat;
 mod drop_nulls;
 mod expr;
