@@ -22,7 +22,7 @@ const EXCEPTIONS: &[(&str, &[Part], &str)] = &[
     ("infer/shape", &[Part::Kernel, Part::Test, Part::Bench], "descriptions of tensors; every model test reads them"),
     ("ops/expr", &[Part::Bench], "its kernels are written at run time; filter's bench is to come with an expression"),
     ("ops/keys", &[Part::Kernel, Part::Test, Part::Bench], "the table of key columns; every test of hash reads it"),
-    ("ops/cast", &[Part::Kernel, Part::Bench], "a select list of casts: expr writes the kernel"),
+    ("ops/cast", &[Part::Kernel], "a select list of casts: expr writes the kernel"),
     ("ops/concat", &[Part::Kernel], "whole columns as pieces: pieces has the kernel"),
     ("ops/pieces", &[Part::Test, Part::Bench], "ranges of buffers; every test of slice and concat moves them"),
     ("ops/slice", &[Part::Kernel], "one piece of each column: pieces has the kernel"),

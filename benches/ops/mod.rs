@@ -1,5 +1,6 @@
 //! Benches of `warpline::ops`, a module per operator.
 
+mod cast;
 mod concat;
 mod drop_nulls;
 mod filter;
@@ -21,6 +22,7 @@ use crate::common::CudaTime;
 
 /// Runs every group of this area.
 pub fn benches(criterion: &mut Criterion) {
+    cast::benches(criterion);
     concat::benches(criterion);
     drop_nulls::benches(criterion);
     filter::benches(criterion);
@@ -32,6 +34,7 @@ pub fn benches(criterion: &mut Criterion) {
 
 /// Runs every device group of this area, timed by CUDA events.
 pub fn device_benches(criterion: &mut Criterion<CudaTime>, ctx: &ExecCtx) {
+    cast::device_benches(criterion, ctx);
     concat::device_benches(criterion, ctx);
     drop_nulls::device_benches(criterion, ctx);
     filter::device_benches(criterion, ctx);

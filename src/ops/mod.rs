@@ -13,7 +13,7 @@ mod keys;
 mod pieces;
 mod slice;
 
-pub use cast::{cast, try_cast};
+pub use cast::{cast, cast_plan, try_cast, try_cast_plan};
 pub use concat::{concat, concat_plan};
 pub use drop_nulls::{drop_nulls, drop_nulls_plan};
 pub(crate) use filter::filter_where_masked;

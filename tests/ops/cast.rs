@@ -6,10 +6,11 @@ use arrow::array::*;
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::*;
 use proptest::prelude::*;
-use warpline::{Batch, Error, ExecCtx, ops};
+use warpline::device::MemoryPlan;
+use warpline::{Batch, Column, Error, ExecCtx, ops};
 
 use crate::common::samples::{NULLS, Nulls, SIZES, every_type, only};
-use crate::common::{assert_same, cases, contexts, golden, with_device};
+use crate::common::{assert_same, cases, contexts, golden, peak_under_plan, with_device};
 
 fn list(item: DataType) -> DataType {
     DataType::List(Arc::new(Field::new_list_field(item, true)))
@@ -74,7 +75,7 @@ fn check(batch: &Batch, types: &[(&str, DataType)], safe: bool) {
         let operator = if safe { ops::try_cast } else { ops::cast };
         let cast = operator(&ctx, &there, types).expect("a cast").to_host().expect("download");
         for ((left, right), (name, _)) in expected.columns().iter().zip(cast.columns()).zip(types) {
-            let batch = |column: &warpline::Column| {
+            let batch = |column: &Column| {
                 let array = column.to_array().expect("host");
                 Batch::from_record_batch(
                     &RecordBatch::try_from_iter_with_nullable([(*name, array, true)]).expect("one"),
@@ -162,6 +163,32 @@ fn types_that_are_there_already_are_shared() {
         assert_same(&ops::cast(&ctx, &there, &[]).expect("a cast"), &there);
     }
 }
+
+#[test]
+fn the_plan_is_the_peak() {
+    with_device(|ctx| {
+        for nulls in NULLS {
+            let batch = every_type(1000, nulls, 3, 6);
+            for (name, to) in fitting() {
+                let (batch, types) = (only(&batch, &[name]), [(name, to)]);
+                let nothing = Column::from_array(Arc::new(Int32Array::from(Vec::<i32>::new())));
+                for (plan, operator) in
+                    [(ops::cast_plan as Plan, ops::cast as Cast), (ops::try_cast_plan, ops::try_cast)]
+                {
+                    let planned = plan(&batch, &types).expect("a plan");
+                    let there = batch.to(ctx).expect("upload");
+                    assert_eq!(plan(&there, &types).expect("a plan"), planned, "host and device");
+                    let run = |ctx: &ExecCtx, batch: &Batch, _: &Column| operator(ctx, batch, &types);
+                    let peak = peak_under_plan(ctx, (&batch, &nothing), planned, run);
+                    assert_eq!(peak, planned.workspace + planned.output, "{name}, {nulls:?}");
+                }
+            }
+        }
+    });
+}
+
+type Plan = fn(&Batch, &[(&str, DataType)]) -> warpline::Result<MemoryPlan>;
+type Cast = fn(&ExecCtx, &Batch, &[(&str, DataType)]) -> warpline::Result<Batch>;
 
 #[test]
 fn refuses_what_does_not_cast() {

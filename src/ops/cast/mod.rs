@@ -8,10 +8,10 @@ use arrow::datatypes::{DataType, Schema};
 
 use crate::column::Batch;
 use crate::column::layout::Layout;
-use crate::device::ExecCtx;
+use crate::device::{ExecCtx, MemoryPlan};
 use crate::error::{Error, Result};
 
-use tree::Casts;
+use tree::{Casts, Node};
 
 const OP: &str = "cast";
 
@@ -38,7 +38,7 @@ const OP: &str = "cast";
 ///
 /// # Cost
 /// Each column is read once and written once. On a device one launch for all plain columns and struct fields, and one for
-/// all children of one length.
+/// all children of one length. [`cast_plan`] tells the device memory.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -75,10 +75,51 @@ pub fn try_cast(ctx: &ExecCtx, batch: &Batch, types: &[(&str, DataType)]) -> Res
     run(ctx, batch, types, true)
 }
 
-fn run(ctx: &ExecCtx, batch: &Batch, types: &[(&str, DataType)], lenient: bool) -> Result<Batch> {
-    ctx.expect(OP, batch.placement())?;
+/// The device memory that [`cast`] takes for this batch, without it, whether it is on a device or will be; without the
+/// driver's memory for the compiled kernels. On the host nothing of it is used. It is what is taken, not a bound.
+///
+/// ```
+/// # use std::sync::Arc;
+/// use arrow::array::{ArrayRef, Int32Array, RecordBatch};
+/// use arrow::datatypes::DataType;
+/// use warpline::{Batch, ops};
+///
+/// let a: ArrayRef = Arc::new(Int32Array::from(vec![1; 1000]));
+/// let batch = Batch::from_record_batch(&RecordBatch::try_from_iter([("a", a)])?);
+/// assert!(ops::cast_plan(&batch, &[("a", DataType::Float64)])?.output >= 8000);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// As [`cast`] on a device, but for values that do not fit.
+///
+/// # Cost
+/// No device work: a walk over the columns' types and lengths.
+pub fn cast_plan(batch: &Batch, types: &[(&str, DataType)]) -> Result<MemoryPlan> {
+    prepare(batch, types, false)?.casts.plan(batch.placement())
+}
+
+/// The device memory that [`try_cast`] takes: see [`cast_plan`].
+///
+/// # Errors
+/// As [`cast_plan`].
+///
+/// # Cost
+/// As [`cast_plan`].
+pub fn try_cast_plan(batch: &Batch, types: &[(&str, DataType)]) -> Result<MemoryPlan> {
+    prepare(batch, types, true)?.casts.plan(batch.placement())
+}
+
+/// The casts of a batch, and what comes of it.
+struct Prepared {
+    casts: Casts,
+    /// By the number of the column.
+    nodes: Vec<(usize, Node)>,
+    schema: Schema,
+}
+
+fn prepare(batch: &Batch, types: &[(&str, DataType)], lenient: bool) -> Result<Prepared> {
     let mut fields = batch.schema().fields().to_vec();
-    let mut columns = batch.columns().to_vec();
     let (mut casts, mut nodes) = (Casts::new(lenient), Vec::new());
     for (i, (name, to)) in types.iter().enumerate() {
         let column = batch.find(OP, name)?;
@@ -92,10 +133,16 @@ fn run(ctx: &ExecCtx, batch: &Batch, types: &[(&str, DataType)], lenient: bool) 
         nodes.push((index, casts.add(name, column, to)?));
         fields[index] = Arc::new(field.with_data_type(to.clone()).with_nullable(nullable));
     }
+    Ok(Prepared { casts, nodes, schema: Schema::new_with_metadata(fields, batch.schema().metadata().clone()) })
+}
+
+fn run(ctx: &ExecCtx, batch: &Batch, types: &[(&str, DataType)], lenient: bool) -> Result<Batch> {
+    ctx.expect(OP, batch.placement())?;
+    let Prepared { casts, nodes, schema } = prepare(batch, types, lenient)?;
     let plain = casts.run(ctx)?;
+    let mut columns = batch.columns().to_vec();
     for (index, node) in nodes {
         columns[index] = node.finish(&plain)?;
     }
-    let schema = Schema::new_with_metadata(fields, batch.schema().metadata().clone());
     Batch::try_new(schema.into(), columns, batch.num_rows(), ctx.placement())
 }

@@ -6,8 +6,8 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 
 use crate::column::layout::Layout;
 use crate::column::parts::Parts;
-use crate::column::{Batch, Column, DeviceColumn};
-use crate::device::ExecCtx;
+use crate::column::{Batch, Column, DeviceColumn, Placement};
+use crate::device::{ExecCtx, MemoryPlan};
 use crate::error::{Error, Result};
 use crate::ops::expr::{Expr, Projection, Select, SelectItem};
 
@@ -83,7 +83,7 @@ impl Casts {
     /// Casts the plain columns, those of equal length at once.
     pub(super) fn run(&self, ctx: &ExecCtx) -> Result<Vec<Column>> {
         let mut done: Vec<Option<Column>> = self.plain.iter().map(|_| None).collect();
-        for (numbers, batch, projection) in self.projections(ctx)? {
+        for (numbers, batch, projection) in self.projections(ctx.placement())? {
             let cast = projection.evaluate_on(ctx, &batch)?;
             numbers.into_iter().zip(cast.columns()).for_each(|(number, column)| done[number] = Some(column.clone()));
         }
@@ -91,8 +91,19 @@ impl Casts {
         done.into_iter().map(|column| column.ok_or_else(missing)).collect()
     }
 
+    /// The device memory of [`Casts::run`]: one projection after the other.
+    pub(super) fn plan(&self, placement: Placement) -> Result<MemoryPlan> {
+        let (mut output, mut peak) = (0, 0);
+        for (_, batch, projection) in self.projections(placement)? {
+            let plan = projection.plan(&batch)?;
+            peak = peak.max(output + plan.workspace + plan.output);
+            output += plan.output;
+        }
+        Ok(MemoryPlan { workspace: peak - output, output })
+    }
+
     /// A projection for all plain columns of one length, with their numbers.
-    fn projections(&self, ctx: &ExecCtx) -> Result<Vec<(Vec<usize>, Batch, Projection)>> {
+    fn projections(&self, placement: Placement) -> Result<Vec<(Vec<usize>, Batch, Projection)>> {
         let mut groups: Vec<(usize, Vec<usize>)> = Vec::new();
         for (number, plain) in self.plain.iter().enumerate() {
             let rows = plain.column.len();
@@ -112,7 +123,7 @@ impl Casts {
             };
             let projection = Select::new(plain().map(item).collect()).bind(&schema)?;
             let columns = plain().map(|plain| plain.column.clone()).collect();
-            Ok((numbers.clone(), Batch::try_new(schema.into(), columns, rows, ctx.placement())?, projection))
+            Ok((numbers.clone(), Batch::try_new(schema.into(), columns, rows, placement)?, projection))
         };
         groups.into_iter().map(projection).collect()
     }
