@@ -2,6 +2,7 @@
 
 use std::hint::black_box;
 
+use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use criterion::{Criterion, Throughput};
 use warpline::{Batch, ExecCtx, ops};
@@ -29,7 +30,7 @@ pub fn benches(criterion: &mut Criterion) {
         b.iter(|| ops::cast(&one, black_box(&batch), &types(&batch)).expect("a cast"));
     });
     group.bench_function("arrow-rs", |b| {
-        let cast = |array| arrow::compute::cast(array, &DataType::Float64).expect("a cast");
+        let cast = |array: &ArrayRef| arrow::compute::cast(array, &DataType::Float64).expect("a cast");
         b.iter(|| black_box(&records).columns().iter().map(cast).collect::<Vec<_>>());
     });
     group.finish();
