@@ -21,14 +21,15 @@
 
 using namespace warpline;
 
-// Headers of files on the device, by how the column says where they are.
+// Headers of files on the device, a warp for each, by how the column says where they are.
 #define WARPLINE_JPEG_HEADERS(NAME, FILES, PLACE, DATA)                                                             \
     extern "C" __global__ void __launch_bounds__(jpeg::kHeaderThreads)                                              \
         jpeg_decode_headers_##NAME(const PLACE* places, const uint32_t* validity, const DATA* data, uint32_t n,     \
                                    uint32_t exif, jpeg::FileHeader* headers, uint8_t* slots) {                      \
-        const uint32_t row = blockIdx.x * jpeg::kHeaderThreads + threadIdx.x;                                       \
+        const uint32_t row = blockIdx.x * jpeg::kHeaderFiles + threadIdx.x / 32;                                    \
+        const uint32_t lane = threadIdx.x % 32;                                                                     \
         if (row < n) {                                                                                              \
-            jpeg::read_header(FILES{places, data}, validity, row, exif != 0, headers, slots);                       \
+            jpeg::read_header(FILES{places, data}, validity, row, lane, exif != 0, headers, slots);                 \
         }                                                                                                           \
     }
 

@@ -40,7 +40,7 @@ pub struct Decoded {
 ///
 /// On a CUDA context the column is on the host or on that device, and the images come to be on the device. From the host
 /// the entropy-coded data and about 500 bytes of descriptors for an image are copied. Of a column on the device, headers
-/// of at most 2 KB come to the host, and whole files where those do not tell enough: progressive ones, several scans,
+/// of at most 2 KB come to the host, and whole files where those do not tell enough: tables that do not fit,
 /// Photoshop's resources. Files are decoded in a fixed number of launches; those that break the format, and progressive
 /// ones unless there are eight and more for each thread of the host, are decoded by the host twin and their pixels copied.
 /// Either way the result is the same, bit for bit.

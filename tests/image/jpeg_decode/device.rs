@@ -230,6 +230,38 @@ fn only_encoded_bytes_and_descriptors_cross() {
     });
 }
 
+/// Files of several scans, progressive ones and others, that are only on the device.
+#[test]
+fn data_of_several_scans_stay_on_the_device() {
+    with_device(|ctx| {
+        let several = |data: &[u8]| data.windows(2).filter(|w| *w == [0xff, 0xda]).count() > 1;
+        // The host twin decodes these, so that they come to it.
+        let broken = ["rgb-", "-flip", "-cut", "-sampling", "-adobe"];
+        let sound = |g: &super::Golden| g.answer != "error" && !broken.iter().any(|part| g.name.contains(part));
+        let files: Vec<_> = golden().into_iter().filter(|g| sound(g) && several(&g.data)).collect();
+        assert!(files.len() > 30, "{}", files.len());
+        // As many as it takes for the device to decode them.
+        let few = 8 * ctx.pool().current_num_threads();
+        let files: Vec<_> = files.iter().cycle().take(few.max(files.len())).collect();
+        let rows: Vec<_> = files.iter().map(|g| Some(g.data.as_slice())).collect();
+        for column in [column(&rows), views(&rows)] {
+            let resident = column.to(ctx).expect("an upload");
+            let cuda = ctx.as_cuda().expect("a device");
+            let before = cuda.copy_stats();
+            let decoded = jpeg_decode(ctx, &resident, &DecodeOptions::default()).expect("decoded");
+            let after = cuda.copy_stats();
+            assert_eq!(decoded.errors, []);
+            let (up, down) =
+                (after.host_to_device - before.host_to_device, after.device_to_host - before.device_to_host);
+            let n = files.len() as u64;
+            // Eighteen scans of four inks, and a finished one for each; a status word for each of them.
+            let scans = 22;
+            assert!(down <= n * (24 + 2048 + 4 * scans), "{down} bytes of {n} files came to the host");
+            assert!(up <= n * (scans * 240 + 120 + 64) + (64 << 10), "{up} bytes of {n} files' descriptors");
+        }
+    });
+}
+
 #[test]
 fn the_plan_holds() {
     with_device(|ctx| {

@@ -84,16 +84,11 @@ pub(super) struct ScanJob {
     pub band: [u8; 4],
 }
 
-/// Reads the headers of a file of which only they are there: `scan` is where the data of its one scan begin, `len` the
-/// length of the file. `None` where the whole file is needed to tell.
-pub(super) fn route_header(header: &[u8], scan: usize, len: usize, options: &DecodeOptions) -> Option<Routed> {
-    let opened = open(header, options).ok().filter(Opened::is_single_scan)?;
-    let mut routed = route_opened(opened, options);
-    match &mut routed.route {
-        Route::Device(job) => job.scans.iter_mut().for_each(|job| job.raw = scan..len),
-        _ => return None,
-    }
-    Some(routed)
+/// Reads the headers of a file of which only they are there, the data between them left out: `places` says where those are
+/// in the file, for each scan. `None` where the whole file is needed to tell.
+pub(super) fn route_header(header: &[u8], places: &[Range<usize>], options: &DecodeOptions) -> Option<Routed> {
+    let opened = open(header, options).ok()?;
+    Some(route_opened(opened, Some(places), options)).filter(|routed| matches!(routed.route, Route::Device(_)))
 }
 
 /// Reads the headers of a file.
@@ -102,14 +97,15 @@ pub(super) fn route(bytes: &[u8], options: &DecodeOptions) -> Routed {
         Ok(opened) => opened,
         Err(error) => return Routed::new(Route::Failed(error), (0, 0)),
     };
-    route_opened(opened, options)
+    route_opened(opened, None, options)
 }
 
-fn route_opened(opened: Opened<'_>, options: &DecodeOptions) -> Routed {
+/// `places` are those of the scans' data, where they are not behind the scans' headers.
+fn route_opened(opened: Opened<'_>, places: Option<&[Range<usize>]>, options: &DecodeOptions) -> Routed {
     let (width, height) = (opened.frame.width, opened.frame.height);
     let orientation = opened.orientation(options);
     let size = if orientation >= 5 { (height, width) } else { (width, height) };
-    let route = match job(opened, orientation, options) {
+    let route = match job(opened, places, orientation, options) {
         Some(job) => Route::Device(Box::new(job)),
         None => Route::Host,
     };
@@ -117,7 +113,7 @@ fn route_opened(opened: Opened<'_>, options: &DecodeOptions) -> Routed {
 }
 
 /// The work for the device; `None` where the host twin must look, be it only for the right error.
-fn job(opened: Opened<'_>, orientation: u8, options: &DecodeOptions) -> Option<Job> {
+fn job(opened: Opened<'_>, places: Option<&[Range<usize>]>, orientation: u8, options: &DecodeOptions) -> Option<Job> {
     let single = opened.is_single_scan();
     let Opened { mut reader, mut frame, scan, .. } = opened;
     if !frame.progressive {
@@ -126,10 +122,13 @@ fn job(opened: Opened<'_>, orientation: u8, options: &DecodeOptions) -> Option<J
     let model = reader.color_model(&frame);
     let scans = match single {
         true => {
-            let range = reader.pos..reader.data.len();
+            let range = match places {
+                Some(places) => places.first()?.clone(),
+                None => reader.pos..reader.data.len(),
+            };
             vec![scan_job(&mut reader, &mut frame, &scan, range, END_OF_IMAGE)?]
         }
-        false => several_scans(&mut reader, &mut frame, scan)?,
+        false => several_scans(&mut reader, &mut frame, scan, places)?,
     };
     // A warning in the headers; which error comes first is for the host twin to find.
     if options.corrupt == Corrupt::Strict && reader.warning.is_some() {
@@ -173,7 +172,12 @@ fn scan_job(
 
 /// The scans of a file that has several: a sequential one for each component or for some of them together, or a
 /// progressive one whose scans are in order and tell everything.
-fn several_scans(reader: &mut Reader<'_>, frame: &mut Frame, first: Scan) -> Option<Vec<ScanJob>> {
+fn several_scans(
+    reader: &mut Reader<'_>,
+    frame: &mut Frame,
+    first: Scan,
+    places: Option<&[Range<usize>]>,
+) -> Option<Vec<ScanJob>> {
     reader.window = reader.data.len();
     let mut progress = Progress::new(frame.components.len());
     let mut scans = Vec::new();
@@ -193,8 +197,13 @@ fn several_scans(reader: &mut Reader<'_>, frame: &mut Frame, first: Scan) -> Opt
             }
         }
         progressive::note_progress(reader, &coded, &mut progress);
-        let end = end_of_scan(reader.data, reader.pos, reader.restart_interval > 0)?;
-        let raw = reader.pos..end + 2;
+        let (raw, end) = match places {
+            Some(places) => (places.get(scans.len())?.clone(), reader.pos),
+            None => {
+                let end = end_of_scan(reader.data, reader.pos, reader.restart_interval > 0)?;
+                (reader.pos..end + 2, end)
+            }
+        };
         scans.push(scan_job(reader, frame, &scan, raw, *reader.data.get(end + 1)?)?);
         reader.pos = end;
         match reader.read_markers().ok()? {

@@ -1,5 +1,7 @@
 //! Files that are only on the device: their headers come to the host, 2 KB each at most.
 
+use std::ops::Range;
+
 use arrow::buffer::Buffer;
 use arrow::datatypes::DataType;
 use rayon::ThreadPool;
@@ -15,11 +17,12 @@ use crate::error::{Error, Result};
 use crate::image::jpeg_decode::operator::not_images;
 use crate::image::jpeg_decode::{DecodeOptions, Formats};
 
-/// Bytes of a `FileHeader`, of its slot, and threads of a block: kernels/include/jpeg_headers.cuh.
+/// Bytes of a `FileHeader` and of its slot; threads and files of a block: kernels/include/jpeg_headers.cuh.
 const HEADER_BYTES: usize = 24;
 const SLOT_BYTES: usize = 2048;
-const THREADS: u32 = 64;
-/// In place of where the data begin: a null row.
+const THREADS: u32 = 128;
+const FILES: u32 = THREADS / 32;
+/// In place of the number of scans: a null row.
 const NULL_ROW: u32 = u32::MAX;
 
 kernel! {
@@ -43,21 +46,33 @@ kernel! {
 /// What the kernel found of a file.
 struct FileHeader {
     place: Place,
-    scan: u32,
+    scans: u32,
     kept: usize,
 }
 
 impl FileHeader {
     fn read(bytes: &[u8]) -> Self {
-        let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let word = |at: usize| word(bytes, at);
         let start = u64::from(word(0)) | u64::from(word(4)) << 32;
         let place = Place { buffer: word(20) as usize, start: start as usize, len: word(8) as usize };
-        FileHeader { place, scan: word(12), kept: word(16) as usize }
+        FileHeader { place, scans: word(12), kept: word(16) as usize }
+    }
+
+    /// What the file's slot makes of the row; `None` where the host needs the whole file.
+    fn route(&self, slot: &[u8], options: &DecodeOptions) -> Option<Routed> {
+        let kept = slot.get(..self.kept).filter(|kept| !kept.is_empty())?;
+        let places = slot.rchunks_exact(8).take(self.scans as usize);
+        let places: Vec<Range<usize>> = places.map(|at| word(at, 0) as usize..word(at, 4) as usize).collect();
+        route_header(kept, &places, options)
     }
 }
 
-/// Reads the headers of a column on the device. Files of other formats, of several scans, and strange ones come to the
-/// host as a whole. Waits for the stream.
+fn word(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+/// Reads the headers of a column on the device. Files of other formats, and strange ones, come to the host as a whole.
+/// Waits for the stream.
 pub(super) fn plan<'r>(
     cuda: &CudaCtx,
     pool: &ThreadPool,
@@ -78,7 +93,7 @@ pub(super) fn plan<'r>(
     let mut headers = cuda.allocate(OP, HEADER_BYTES * rows)?;
     // Zeroed, since all of it is copied and little of it written.
     let mut slots = cuda.allocate_zeroed(OP, SLOT_BYTES * rows)?;
-    let (grid, exif) = (Grid::linear(n.div_ceil(THREADS), THREADS), u32::from(options.exif_orientation));
+    let (grid, exif) = (Grid::linear(n.div_ceil(FILES), THREADS), u32::from(options.exif_orientation));
     let (validity, found, kept) = (column.validity().into(), headers.output(), slots.output());
     // SAFETY: places of all rows, which lie in the column's buffers; a header and a slot for each row. The guards keep
     // what the addresses point to.
@@ -108,12 +123,11 @@ pub(super) fn plan<'r>(
         return Err(Error::InvalidInput { op: OP, column: None, row: Some(row as u64), why });
     }
 
-    let read = |(row, header): (usize, &FileHeader)| {
-        let slot = slots.get(row * SLOT_BYTES..row * SLOT_BYTES + header.kept).filter(|slot| !slot.is_empty())?;
-        route_header(slot, header.scan as usize, header.place.len, options)
-    };
-    let mut routes: Vec<Option<Routed>> = pool.install(|| headers.par_iter().enumerate().map(read).collect());
-    let whole = |(row, header): (usize, &FileHeader)| (routes[row].is_none() && header.scan != NULL_ROW).then_some(row);
+    let slots = slots.par_chunks_exact(SLOT_BYTES);
+    let read = |(header, slot): (&FileHeader, &[u8])| header.route(slot, options);
+    let mut routes: Vec<Option<Routed>> = pool.install(|| headers.par_iter().zip(slots).map(read).collect());
+    let whole =
+        |(row, header): (usize, &FileHeader)| (routes[row].is_none() && header.scans != NULL_ROW).then_some(row);
     let whole: Vec<usize> = headers.iter().enumerate().filter_map(whole).collect();
     let files = Files::Device { buffers, guards, places: headers.iter().map(|header| header.place).collect() };
     let fetched = files.fetch(cuda, &whole)?;
