@@ -4,7 +4,7 @@
 // Algorithm: text is compared byte by byte; LIKE is matched greedily, going back to the last `%` at a mismatch
 // (Krauss, "Matching Wildcards: An Empirical Way to Tame an Algorithm", Dr. Dobb's, 2014); remainders of floats and
 // 128-bit quotients by long division, a bit a step, which is exact; the base of each warp's rows by decoupled look-back
-// (scan.cuh has the source).
+// (scan.cuh has the source); dates by Hinnant, "chrono-Compatible Low-Level Date Algorithms".
 // Buffers: text as address and length; sets as sorted arrays, which the host makes.
 // Nulls: callers leave null rows out. NaN: a remainder with NaN, of infinity or by zero is NaN.
 // Overflow: lengths and positions have 64 bits; 128-bit results say whether they fit.
@@ -410,6 +410,85 @@ __device__ double expr_wide_to_double(uint64_t low, uint64_t high) {
         value = __ull2double_rn(leading | more) * __longlong_as_double(static_cast<long long>(scale));
     }
     return static_cast<int64_t>(high) < 0 ? -value : value;
+}
+
+// A date: parts count from 1, but weekdays from Sunday, 0.
+struct Civil {
+    int32_t year;
+    int32_t month;
+    int32_t day;
+    int32_t of_year;
+};
+
+// The proleptic Gregorian date of a day since 1970-01-01, by eras of 400 years that begin in March.
+__device__ __forceinline__ Civil civil(int32_t days) {
+    const int32_t z = days + 719468;
+    const int32_t era = (z >= 0 ? z : z - 146096) / 146097;
+    const int32_t of_era = z - era * 146097;
+    const int32_t year_of_era = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+    const int32_t from_march = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    const int32_t month = (5 * from_march + 2) / 153;
+    const int32_t before_march = month >= 10;
+    const int32_t year = era * 400 + year_of_era + before_march;
+    const int32_t leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    return {year, month + (before_march ? -9 : 3), from_march - (153 * month + 2) / 5 + 1,
+            before_march ? from_march - 305 : from_march + 60 + leap};
+}
+
+// A part of a date, numbered as DatePart in src/ops/expr/function.rs. A week belongs to the year of its Thursday.
+__device__ int32_t expr_date_part(int32_t days, uint32_t part) {
+    const int32_t from_thursday = days % 7;
+    const int32_t weekday = (from_thursday + 4 + 7) % 7;
+    const Civil date = civil(part == 3 ? days - (weekday + 6) % 7 + 3 : days);
+    switch (part) {
+        case 0:
+            return date.year;
+        case 1:
+            return (date.month + 2) / 3;
+        case 2:
+            return date.month;
+        case 3:
+            return (date.of_year + 6) / 7;
+        case 4:
+            return date.day;
+        case 5:
+            return weekday;
+        default:
+            return date.of_year;
+    }
+}
+
+struct Parsed {
+    uint64_t value;
+    uint64_t bad;
+};
+
+__device__ __forceinline__ bool is_space(uint8_t c) {
+    return c == ' ' || c == '\t' || c == '\n' || c == '\f' || c == '\r';
+}
+
+// A whole number between white space: an optional sign, digits. Up to `most`, and down to minus `least`.
+__device__ Parsed expr_parse_integer(const uint8_t* a, uint64_t length, uint64_t most, uint64_t least) {
+    const uint8_t* text = warpline::global(a);
+    uint64_t begin = 0;
+    while (begin < length && is_space(text[begin])) {
+        ++begin;
+    }
+    while (begin < length && is_space(text[length - 1])) {
+        --length;
+    }
+    const bool negative = begin < length && text[begin] == '-';
+    begin += negative || (begin < length && text[begin] == '+');
+    const uint64_t limit = negative ? least : most;
+    bool bad = begin >= length;
+    uint64_t value = 0;
+    for (uint64_t i = begin; i < length && !bad; ++i) {
+        const uint64_t digit = static_cast<uint64_t>(text[i]) - '0';
+        // Neither product nor sum passes the limit.
+        bad = digit > 9 || digit > limit || value > (limit - digit) / 10;
+        value = value * 10 + digit;
+    }
+    return {negative ? 0 - value : value, bad};
 }
 
 // The number of the tile that this block works on.

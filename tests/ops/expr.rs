@@ -1,5 +1,6 @@
 //! Filter expressions against SQLite's answers (`tests/golden/make_expr.py`), and what SQLite has no types for by hand.
 
+mod casts;
 mod device;
 mod extremes;
 mod functions;

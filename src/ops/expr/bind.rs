@@ -9,11 +9,12 @@ use std::sync::Arc;
 use arrow::array::{
     Array, ArrayRef, BooleanArray, Decimal128Array, Float64Array, Int64Array, NullArray, StringArray, UInt64Array,
 };
-use arrow::compute::{CastOptions, can_cast_types, cast_with_options};
+use arrow::compute::can_cast_types;
 use arrow::datatypes::{DataType, Schema, TimeUnit};
 
 use super::call;
 use super::parse::castable;
+use super::zone::{self, is_utc};
 use super::{Arithmetic, Comparison, DatePart, Expr, Literal};
 use crate::error::{Error, Result};
 
@@ -318,20 +319,21 @@ fn cast(bound: Bound, to: &DataType, fallible: bool) -> Result<Bound> {
         return Ok(bound);
     }
     steps(bound.data_type(), to).into_iter().try_fold(bound, |bound, to| match bound {
-        Bound::Scalar(array) => {
-            let options = CastOptions { safe: false, ..Default::default() };
-            Ok(Bound::Scalar(cast_with_options(&array, &to, &options).map_err(|e| Error::arrow(OP, e))?))
-        }
+        Bound::Scalar(array) => zone::cast(&array, &to, false).map(Bound::Scalar).map_err(|e| Error::arrow(OP, e)),
         input => Ok(Bound::Cast { input: Box::new(input), to, lenient: false, fallible }),
     })
 }
 
 /// The casts that lead to a type: arrow-rs multiplies unchecked from some units to finer ones, where a detour is checked.
 fn steps(from: &DataType, to: &DataType) -> Vec<DataType> {
-    use DataType::{Date64, Duration, Int64, Time64, Timestamp};
+    use DataType::{Date32, Date64, Duration, Int64, Time32, Time64, Timestamp};
     use TimeUnit::{Microsecond, Millisecond, Nanosecond};
+    // arrow-rs built without a zone database takes offsets only.
+    let at_zero = |unit: &TimeUnit| vec![Timestamp(*unit, Some("+00:00".into()))];
     let detour = match (from, to) {
         (Date64, Timestamp(Microsecond | Nanosecond, zone)) => vec![Timestamp(Millisecond, zone.clone())],
+        (Date32 | Timestamp(_, None), Timestamp(unit, Some(zone))) if is_utc(zone) => at_zero(unit),
+        (Timestamp(unit, Some(zone)), Date32 | Time32(_) | Time64(_)) if is_utc(zone) => at_zero(unit),
         (Time64(Microsecond), Time64(Nanosecond)) => vec![Int64, Duration(Microsecond), Duration(Nanosecond), Int64],
         _ => vec![],
     };
@@ -405,7 +407,7 @@ fn literal_as(bound: &Bound, to: &DataType) -> Option<Bound> {
     if !array.data_type().is_integer() || !to.is_integer() {
         return None;
     }
-    let cast = cast_with_options(array, to, &CastOptions::default()).ok()?;
+    let cast = zone::cast(array, to, true).ok()?;
     (cast.null_count() == array.null_count()).then_some(Bound::Scalar(cast))
 }
 
@@ -424,7 +426,7 @@ fn decimal_literal(left: &Bound, right: &Bound) -> Result<Option<(Bound, Bound)>
         let digits = text.bytes().filter(u8::is_ascii_digit).count();
         let to = DataType::Decimal128(digits as u8, fraction as i8);
         let text: ArrayRef = Arc::new(StringArray::from(vec![text]));
-        cast_with_options(&text, &to, &CastOptions { safe: false, ..Default::default() }).ok().map(Bound::Scalar)
+        zone::cast(&text, &to, false).ok().map(Bound::Scalar)
     };
     let clone = |bound: &Bound| match bound {
         Bound::Column { index, data_type } => Some(Bound::Column { index: *index, data_type: data_type.clone() }),
@@ -481,8 +483,7 @@ fn moment(text: Bound, to: &DataType, expr: &Expr) -> Result<Bound> {
         DataType::Timestamp(unit, Some(_)) => DataType::Timestamp(*unit, Some("+00:00".into())),
         other => other.clone(),
     };
-    let options = CastOptions { safe: false, ..Default::default() };
-    let value = cast_with_options(array, &utc, &options)
+    let value = zone::cast(array, &utc, false)
         .map_err(|e| Error::invalid(OP, format!("in '{expr}': the text is no {to}: {e}")))?;
     widen(Bound::Scalar(value), to)
 }
@@ -625,7 +626,7 @@ fn shifted(op: Arithmetic, left: Bound, right: Bound, expr: &Expr) -> Result<Bou
 /// `local`: only where the zone is UTC by name, because the local date counts.
 pub(super) fn in_utc(bound: Bound, local: bool) -> Result<Bound> {
     match bound.data_type().clone() {
-        DataType::Timestamp(unit, Some(zone)) if !local || matches!(&*zone, "UTC" | "Etc/UTC" | "GMT" | "Z") => {
+        DataType::Timestamp(unit, Some(zone)) if !local || is_utc(&zone) => {
             widen(bound, &DataType::Timestamp(unit, Some("+00:00".into())))
         }
         _ => Ok(bound),
@@ -699,14 +700,15 @@ fn any_equal(inner: &Expr, list: &[Expr], expr: &Expr, scope: &Scope<'_>) -> Res
 }
 
 fn explicit_cast(input: Bound, to: &DataType, lenient: bool, expr: &Expr) -> Result<Bound> {
+    // Of a dictionary arrow-rs casts every value, which may fail for one that no row has.
+    let input = if matches!(to, DataType::Dictionary(..)) { input } else { plain(input) };
     let from = input.data_type().clone();
     if !can_cast_types(&from, to) {
         return Err(Error::invalid(OP, format!("'{expr}': {from} does not cast to {to}")));
     }
     steps(&from, to).into_iter().try_fold(input, |input, to| match input {
         Bound::Scalar(array) => {
-            let options = CastOptions { safe: lenient, ..Default::default() };
-            let value = cast_with_options(&array, &to, &options);
+            let value = zone::cast(&array, &to, lenient);
             Ok(Bound::Scalar(value.map_err(|e| Error::invalid(OP, format!("'{expr}': {e}")))?))
         }
         input => Ok(Bound::Cast { input: Box::new(input), to, lenient, fallible: true }),

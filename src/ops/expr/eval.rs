@@ -9,7 +9,7 @@ use arrow::array::{
 };
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::kernels::{cmp, numeric};
-use arrow::compute::{self, CastOptions, cast_with_options, filter_record_batch};
+use arrow::compute::{self, filter_record_batch};
 use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
@@ -19,6 +19,7 @@ use rayon::prelude::*;
 use super::bind::{Bound, Place};
 use super::choice;
 use super::cuda::Programs;
+use super::zone;
 use super::{Arithmetic, Comparison};
 use crate::error::{Error, Result};
 
@@ -189,10 +190,7 @@ pub(super) fn evaluate(bound: &Bound, batch: &RecordBatch) -> Result<Value, Arro
             let mask = if *ignore_case { compute::ilike(l, r)? } else { compute::like(l, r)? };
             Ok(Arc::new(mask) as ArrayRef)
         }),
-        Bound::Cast { input, to, lenient, .. } => {
-            let options = CastOptions { safe: *lenient, ..Default::default() };
-            sub(input)?.map(|array| cast_with_options(array, to, &options))
-        }
+        Bound::Cast { input, to, lenient, .. } => sub(input)?.map(|array| zone::cast(array, to, *lenient)),
         other => function(other, batch),
     }
 }

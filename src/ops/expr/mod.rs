@@ -33,6 +33,7 @@ mod function;
 mod mask;
 mod parse;
 mod project;
+mod zone;
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -132,7 +132,8 @@ pub(super) fn table(n: usize) -> RecordBatch {
     batch(columns)
 }
 
-const CONDITIONS: [&str; 39] = [
+const CONDITIONS: [&str; 40] = [
+    "EXTRACT(WEEK FROM at_n) > EXTRACT(HOUR FROM ms) OR TRY_CAST(utf8 AS INT) = 1 OR CAST(at_n AS DATE) > day",
     "CASE WHEN i8 = 0 THEN NULL WHEN i32 / i8 > 1 THEN i64_n ELSE 10 / i8 END > 1",
     "CASE WHEN flag_n THEN utf8 ELSE large_n END >= 'a' OR CASE i8 WHEN 1 THEN price WHEN 2 THEN 0.5 END > 0",
     "COALESCE(i64_n, u32_n, 7) = 7 AND COALESCE(view_n, dict, 'none') <> 'none'",
@@ -309,7 +310,8 @@ fn what_the_device_cannot_do_says_so() {
         let rows = table(10);
         for (text, part) in [
             ("CAST(i8 AS VARCHAR) = '1'", "a cast from Int8 to Utf8 on a device is not supported"),
-            ("CAST(utf8 AS INT) = 1", "a cast from Utf8 to Int32 on a device is not supported"),
+            ("CAST(utf8 AS DOUBLE) = 1", "a cast from Utf8 to Float64 on a device is not supported"),
+            ("arrow_cast(price, 'Decimal256(60, 2)') = 1", "Decimal256(60, 2) in an expression on a device"),
             ("utf8 ILIKE 'É%'", "ILIKE with such a pattern on a device is not supported"),
         ] {
             let message = unsupported(ctx, text, &rows);

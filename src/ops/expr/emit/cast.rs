@@ -1,17 +1,12 @@
 //! Casts, with arrow-rs's rules for what fits.
 
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::DataType;
 
 use super::asm::{Class, Pred, Reg};
-use super::lane::{Bits, Kind, Lane, per_second};
+use super::lane::{Bits, Kind, Lane};
 use super::number::Checked;
 use super::{Emit, OP};
 use crate::error::{Error, Result};
-
-const DAY: i64 = 86_400;
-
-/// First and last second that chrono's calendar holds: the years -262,143 to 262,142.
-const CALENDAR: [i64; 2] = [-8_334_601_228_800, 8_210_266_876_799];
 
 impl Emit<'_> {
     /// A lane in another type. What does not fit fails, or with `lenient` is null.
@@ -29,14 +24,14 @@ impl Emit<'_> {
         }
         let guard = self.asm.and(active, lane.valid);
         let (bits, bad) = self.convert(lane.bits, from, to, guard)?;
-        if lenient {
+        if lenient && !always_fails(from, to) {
             return Ok(Lane { bits, valid: self.asm.and_not(lane.valid, bad) });
         }
         self.fail_where(active, lane.valid, bad);
         Ok(Lane { bits, ..lane })
     }
 
-    fn convert(&mut self, bits: Bits, from: &DataType, to: &DataType, guard: Pred) -> Result<Checked> {
+    pub(super) fn convert(&mut self, bits: Bits, from: &DataType, to: &DataType, guard: Pred) -> Result<Checked> {
         use DataType::*;
         let (kind, target) = (Kind::of(OP, from)?, Kind::of(OP, to)?);
         let fits = |bits| Ok((bits, Pred::False));
@@ -57,7 +52,8 @@ impl Emit<'_> {
                 let value = self.decimal_to_f64(bits, from, kind, guard);
                 fits(Bits::Number(value))
             }
-            _ if from.is_temporal() || to.is_temporal() => self.convert_time(bits, from, to),
+            (Utf8 | LargeUtf8 | Utf8View, _) if to.is_integer() => self.text_as_integer(bits, target, guard),
+            _ if from.is_temporal() || to.is_temporal() => self.convert_time(bits, from, to, guard),
             _ => Err(unsupported(from, to)),
         }
     }
@@ -105,6 +101,11 @@ impl Emit<'_> {
             (Kind::Int { .. }, Kind::F32 | Kind::F64) => {
                 let name = format!("cvt.rn.{}.{}", target.ptx(), kind.ptx());
                 fits(self.asm.op(target.class().unwrap_or(Class::G), &name, &[&value]))
+            }
+            (Kind::Int { .. } | Kind::F64, Kind::F16) => {
+                // By way of f32, as arrow-rs.
+                let single = self.asm.op(Class::F, &format!("cvt.rn.f32.{}", kind.ptx()), &[&value]);
+                fits(self.halved(single))
             }
             (Kind::F16 | Kind::F32, Kind::F64) => fits(self.asm.op(Class::G, "cvt.f64.f32", &[&value])),
             (Kind::F16, Kind::F32) => fits(value),
@@ -165,6 +166,20 @@ impl Emit<'_> {
             return (Bits::Number(long), bad);
         }
         (Bits::Number(self.cut(long, bits, signed).0), bad)
+    }
+
+    /// Digits with an optional sign between white space.
+    fn text_as_integer(&mut self, bits: Bits, target: Kind, guard: Pred) -> Result<Checked> {
+        let (Bits::Bytes(at, length), Kind::Int { bits: width, signed }) = (bits, target) else {
+            return Err(Error::Internal { op: OP, why: "a text as an integer".into() });
+        };
+        let most = u64::MAX >> (64 - width + u32::from(signed));
+        let least = if signed { most + 1 } else { 0 };
+        let [most, least] = [most, least].map(|limit| self.asm.op(Class::D, "mov.b64", &[&limit]));
+        let [value, bad] = self.asm.call_words("expr_parse_integer", guard, &[at, length, most, least]);
+        let bad = self.asm.test("setp.ne.u64", &[&bad, &0]);
+        let value = if width == 64 { value } else { self.cut(value, width, signed).0 };
+        Ok((Bits::Number(value), bad))
     }
 
     /// A number as a 128-bit one.
@@ -280,81 +295,6 @@ impl Emit<'_> {
         let power = 10f64.powi(std::hint::black_box(scale(from).unwrap_or(0)));
         self.asm.op(Class::G, "div.rn.f64", &[&value, &double(power)])
     }
-
-    /// Dates, times, timestamps and durations; as integers of their own width they only change their name.
-    fn convert_time(&mut self, bits: Bits, from: &DataType, to: &DataType) -> Result<Checked> {
-        use DataType::*;
-        let Bits::Number(value) = bits else { return Err(unsupported(from, to)) };
-        let same = Ok((bits, Pred::False));
-        match (from, to) {
-            (Int32, Date32 | Time32(_)) | (Date32 | Time32(_), Int32) => same,
-            (Int64, Date64 | Time64(_) | Duration(_) | Timestamp(_, None)) => same,
-            (Date64 | Time64(_) | Duration(_) | Timestamp(..), Int64) => same,
-            (Timestamp(unit, zone), Timestamp(to_unit, to_zone)) => {
-                let (value, bad) = self.change_unit(value, unit, to_unit);
-                match (zone, to_zone) {
-                    (None, Some(zone)) => {
-                        let outside = self.as_utc(value, to_unit, zone, from, to)?;
-                        Ok((Bits::Number(value), self.asm.or(bad, outside)))
-                    }
-                    _ => Ok((Bits::Number(value), bad)),
-                }
-            }
-            (Date32, Date64) => {
-                let long = self.asm.op(Class::D, "cvt.s64.s32", &[&value]);
-                Ok((Bits::Number(self.asm.op(Class::D, "mul.lo.s64", &[&long, &(DAY * 1000)])), Pred::False))
-            }
-            (Date64, Date32) => {
-                let days = self.asm.op(Class::D, "div.s64", &[&value, &(DAY * 1000)]);
-                let (days, bad) = self.cut(days, 32, true);
-                Ok((Bits::Number(days), bad))
-            }
-            (Date32, Timestamp(unit, None)) => {
-                let long = self.asm.op(Class::D, "cvt.s64.s32", &[&value]);
-                let (value, bad) = self.times(long, DAY * per_second(unit));
-                Ok((Bits::Number(value), bad))
-            }
-            (Date64, Timestamp(unit @ (TimeUnit::Second | TimeUnit::Millisecond), None)) => {
-                let (value, _) = self.change_unit(value, &TimeUnit::Millisecond, unit);
-                Ok((Bits::Number(value), Pred::False))
-            }
-            _ => Err(unsupported(from, to)),
-        }
-    }
-
-    fn change_unit(&mut self, value: Reg, from: &TimeUnit, to: &TimeUnit) -> (Reg, Pred) {
-        let (from, to) = (per_second(from), per_second(to));
-        match from.cmp(&to) {
-            std::cmp::Ordering::Equal => (value, Pred::False),
-            std::cmp::Ordering::Less => self.times(value, to / from),
-            std::cmp::Ordering::Greater => (self.asm.op(Class::D, "div.s64", &[&value, &(from / to)]), Pred::False),
-        }
-    }
-
-    fn times(&mut self, value: Reg, factor: i64) -> (Reg, Pred) {
-        let factor = self.asm.op(Class::D, "mov.b64", &[&factor]);
-        let kind = Kind::Int { bits: 64, signed: true };
-        let product =
-            self.arithmetic(super::Arithmetic::Multiply, kind, Bits::Number(value), Bits::Number(factor), Pred::True);
-        match product {
-            Ok((Bits::Number(value), bad)) => (value, bad),
-            _ => (value, Pred::True),
-        }
-    }
-
-    /// A time without a zone read as UTC: the same number, when the calendar holds it. Gives the lanes where it does not.
-    fn as_utc(&mut self, value: Reg, unit: &TimeUnit, zone: &str, from: &DataType, to: &DataType) -> Result<Pred> {
-        if !["UTC", "+00:00"].contains(&zone) {
-            return Err(unsupported(from, to));
-        }
-        let second = per_second(unit);
-        let (Some(first), Some(end)) = (CALENDAR[0].checked_mul(second), (CALENDAR[1] + 1).checked_mul(second)) else {
-            return Ok(Pred::False);
-        };
-        let before = self.asm.test("setp.lt.s64", &[&value, &first]);
-        let after = self.asm.test("setp.ge.s64", &[&value, &end]);
-        Ok(self.asm.or(before, after))
-    }
 }
 
 /// A dictionary as its values.
@@ -363,6 +303,12 @@ fn plain(data_type: &DataType) -> &DataType {
         DataType::Dictionary(_, values) => values,
         other => other,
     }
+}
+
+/// Whether arrow-rs's cast fails where TRY_CAST would give a null.
+fn always_fails(from: &DataType, to: &DataType) -> bool {
+    use DataType::{Date32, Time32, Time64, Timestamp};
+    matches!((from, to), (Timestamp(..), Date32 | Time32(_) | Time64(_)))
 }
 
 fn is_plain_number(data_type: &DataType) -> bool {
@@ -388,6 +334,6 @@ fn double(value: f64) -> String {
     format!("0d{:016x}", value.to_bits())
 }
 
-fn unsupported(from: &DataType, to: &DataType) -> Error {
+pub(super) fn unsupported(from: &DataType, to: &DataType) -> Error {
     Error::unsupported(OP, format!("a cast from {from} to {to} on a device"), "evaluate it on the host")
 }

@@ -1,6 +1,6 @@
 //! What a lane holds of a value: the machine kind of a type, its registers, its validity.
 
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::DataType;
 
 use super::asm::{Class, Pred, Reg};
 use crate::error::{Error, Result};
@@ -129,15 +129,5 @@ impl Lane {
             Bits::Bool(value) => value,
             _ => Pred::False,
         }
-    }
-}
-
-/// Units of a time type in a second.
-pub(super) fn per_second(unit: &TimeUnit) -> i64 {
-    match unit {
-        TimeUnit::Second => 1,
-        TimeUnit::Millisecond => 1_000,
-        TimeUnit::Microsecond => 1_000_000,
-        TimeUnit::Nanosecond => 1_000_000_000,
     }
 }

@@ -103,7 +103,10 @@ impl Emit<'_> {
                 };
                 Ok(Lane { bits: Bits::Number(count), ..lane })
             }
-            Bound::DatePart { .. } => Err(host_only("EXTRACT")),
+            Bound::DatePart { part, input } => {
+                let lane = self.lane(input, active)?;
+                self.date_part(*part, lane, input.data_type(), active)
+            }
         }
     }
 
@@ -331,10 +334,6 @@ impl Emit<'_> {
             }
         }
     }
-}
-
-fn host_only(what: &str) -> Error {
-    Error::unsupported(OP, format!("{what} on a device"), "evaluate it on the host")
 }
 
 /// The key of a set's member, given the bits that a register would hold.

@@ -1,0 +1,67 @@
+//! Zones of a fixed offset, and casts with them: arrow-rs panics where a clock leaves the calendar.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, TimestampSecondArray};
+use arrow::compute::{self, CastOptions, cast_with_options};
+use arrow::datatypes::{DataType, Int64Type, TimeUnit, TimestampSecondType};
+use arrow::error::ArrowError;
+
+/// First and last second that chrono's calendar holds: the years -262,143 to 262,142.
+pub(super) const CALENDAR: [i64; 2] = [-8_334_601_228_800, 8_210_266_876_799];
+
+/// Units of a time type in a second.
+pub(super) fn per_second(unit: &TimeUnit) -> i64 {
+    match unit {
+        TimeUnit::Second => 1,
+        TimeUnit::Millisecond => 1_000,
+        TimeUnit::Microsecond => 1_000_000,
+        TimeUnit::Nanosecond => 1_000_000_000,
+    }
+}
+
+/// Whether a zone is UTC by name.
+pub(super) fn is_utc(zone: &str) -> bool {
+    matches!(zone, "UTC" | "Etc/UTC" | "GMT" | "Z")
+}
+
+/// Seconds by which a zone of a fixed offset is ahead of UTC.
+pub(super) fn offset(zone: &str) -> Option<i64> {
+    // Only offsets begin so; arrow-rs reads them.
+    let zone = zone.starts_with(['+', '-']).then(|| DataType::Timestamp(TimeUnit::Second, Some(zone.into())))?;
+    let epoch: ArrayRef = Arc::new(TimestampSecondArray::from(vec![0]));
+    Some(-compute::cast(&epoch, &zone).ok()?.as_primitive::<TimestampSecondType>().value(0))
+}
+
+/// arrow-rs's cast. What does not fit fails, or with `lenient` is null.
+pub(super) fn cast(array: &ArrayRef, to: &DataType, lenient: bool) -> Result<ArrayRef, ArrowError> {
+    use DataType::{Date32, Date64, Timestamp};
+    let options = CastOptions { safe: lenient, ..Default::default() };
+    match (array.data_type(), to) {
+        (Date32 | Date64 | Timestamp(_, None), Timestamp(unit, Some(zone))) if offset(zone).is_some() => {
+            let plain = cast_with_options(array, &Timestamp(*unit, None), &options)?;
+            let kept = on_calendar(&plain, unit, -offset(zone).unwrap_or(0), lenient)?;
+            cast_with_options(&kept, to, &options)
+        }
+        (Timestamp(unit, Some(zone)), Date32) if offset(zone).is_some() => {
+            cast_with_options(&on_calendar(array, unit, offset(zone).unwrap_or(0), false)?, to, &options)
+        }
+        _ => cast_with_options(array, to, &options),
+    }
+}
+
+/// Timestamps without those that would leave the calendar by this many seconds.
+fn on_calendar(array: &ArrayRef, unit: &TimeUnit, seconds: i64, lenient: bool) -> Result<ArrayRef, ArrowError> {
+    let [first, last] = CALENDAR;
+    let leaves = |value: i64| {
+        let second = value.div_euclid(per_second(unit));
+        (first..=last).contains(&second) && !(first..=last).contains(&(second + seconds))
+    };
+    let values = compute::cast(array, &DataType::Int64)?;
+    let leaves: BooleanArray = values.as_primitive::<Int64Type>().iter().map(|v| Some(v.is_some_and(leaves))).collect();
+    match leaves.true_count() {
+        0 => Ok(array.clone()),
+        _ if lenient => compute::nullif(array, &leaves),
+        _ => Err(ArrowError::CastError(format!("a local time of {} is outside the calendar", array.data_type()))),
+    }
+}
