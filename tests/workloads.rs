@@ -168,8 +168,8 @@ fn preprocessed(ctx: &ExecCtx) -> usize {
         + run(Resize::exact(252, 252), DType::BF16, patches, (WIDTH, HEIGHT))
 }
 
-/// A JPEG of 4:2:0.
-fn encoded(width: usize, height: usize, quality: u8) -> Vec<u8> {
+/// A JPEG of 4:2:0, in one scan or progressive.
+fn encoded(width: usize, height: usize, quality: u8, progressive: bool) -> Vec<u8> {
     let pixels = noise(width as u32, height as u32, 1);
     // Waves under the noise, so that blocks are as full as those of photographs.
     let wave = |(i, noise): (usize, &u8)| {
@@ -180,18 +180,20 @@ fn encoded(width: usize, height: usize, quality: u8) -> Vec<u8> {
     let mut data = Vec::new();
     let mut encoder = Encoder::new(&mut data, quality);
     encoder.set_sampling_factor(SamplingFactor::F_2_2);
+    encoder.set_progressive(progressive);
     encoder.encode(&pixels, width as u16, height as u16, ColorType::Rgb).expect("an encoded image");
     data
 }
 
 /// Images of a width, a height and a quality, each this many times. Destuffing reads the data twice and writes them; they
-/// are decoded twice; coefficients and samples are written and read; pixels are written.
-fn decode(ctx: &ExecCtx, images: &[(usize, usize, u8, usize)]) -> usize {
+/// are decoded twice, once if progressive; coefficients and samples are written and read; pixels are written.
+fn decode(ctx: &ExecCtx, progressive: bool, images: &[(usize, usize, u8, usize)]) -> usize {
     let (mut files, mut fewest) = (Vec::new(), 0);
+    let passes = if progressive { 4 } else { 5 };
     for &(width, height, quality, count) in images {
-        let data = encoded(width, height, quality);
+        let data = encoded(width, height, quality, progressive);
         let blocks = 6 * width.div_ceil(16) * height.div_ceil(16);
-        fewest += count * (5 * data.len() + 2 * 128 * blocks + 2 * 64 * blocks + 3 * width * height);
+        fewest += count * (passes * data.len() + 2 * 128 * blocks + 2 * 64 * blocks + 3 * width * height);
         files.extend(std::iter::repeat_n(data, count));
     }
     let column = Column::from_array(Arc::new(BinaryArray::from_iter_values(files)));
@@ -202,18 +204,24 @@ fn decode(ctx: &ExecCtx, images: &[(usize, usize, u8, usize)]) -> usize {
 
 /// Two photographs.
 fn decoded(ctx: &ExecCtx) -> usize {
-    decode(ctx, &[(WIDTH, HEIGHT, 85, IMAGES)])
+    decode(ctx, false, &[(WIDTH, HEIGHT, 85, IMAGES)])
 }
 
 /// Thumbnails, photographs and a large image, of several qualities.
 fn decoded_mixed(ctx: &ExecCtx) -> usize {
-    decode(ctx, &[(96, 128, 60, 16), (1280, 720, 92, 1), (WIDTH, HEIGHT, 75, 3), (224, 224, 95, 4)])
+    decode(ctx, false, &[(96, 128, 60, 16), (1280, 720, 92, 1), (WIDTH, HEIGHT, 75, 3), (224, 224, 95, 4)])
+}
+
+/// Progressive thumbnails and photographs, as many as two threads of the host leave to the device; `cargo xtask kernels`
+/// sees to it that there are no more. Without the refining scans, which the encoder does not make.
+fn decoded_in_several_scans(ctx: &ExecCtx) -> usize {
+    decode(ctx, true, &[(96, 128, 60, 14), (WIDTH, HEIGHT, 85, 2)])
 }
 
 /// An operator: the name of its kernel file, what is done, and how.
 type Workload = (&'static str, &'static str, fn(&ExecCtx) -> usize);
 
-const WORKLOADS: [Workload; 13] = [
+const WORKLOADS: [Workload; 14] = [
     ("drop_nulls", "100,000 rows of i64 and two of i32 with nulls, by those", without_nulls),
     ("expr", "half of 100,000 rows of i64 and nullable i32, by a condition on both", filter_where),
     ("expr_project", "two of i64 and a boolean of 100,000 rows of i64 and nullable i32", projected),
@@ -223,6 +231,7 @@ const WORKLOADS: [Workload; 13] = [
     ("hash_partition", "100,000 rows of i64 and nullable i32 into 256 partitions by the first", partitioned),
     ("jpeg_decode", "2 images of 500x375, 4:2:0, quality 85", decoded),
     ("jpeg_decode_mixed", "24 images of 96x128 to 1280x720, 4:2:0, qualities 60 to 95", decoded_mixed),
+    ("jpeg_decode_several_scans", "16 progressive images of 96x128 and 500x375, 4:2:0", decoded_in_several_scans),
     ("normalize", "2 images of 224x224 to f32", normalized),
     ("pieces", "a slice of 99,999 of 100,000 rows of i64, nullable i32 and strings; all out of three", moved_in_pieces),
     ("preprocess", "2 images of 500x375: crop, letterbox, random crop, patches", preprocessed),

@@ -123,7 +123,9 @@ pub fn measure() -> Result<Vec<Workload>> {
         .env("WARPLINE_EMULATOR_CHECKS", "none")
         // One worker in plain order: the same figures on every machine.
         .env("WARPLINE_EMULATOR_THREADS", "1")
-        .env("WARPLINE_EMULATOR_SEED", "0");
+        .env("WARPLINE_EMULATOR_SEED", "0")
+        // What is left to the device depends on the threads of the host.
+        .env("RAYON_NUM_THREADS", "2");
     let output = command.output().context("cannot run cargo test")?;
     ensure!(
         output.status.success(),
