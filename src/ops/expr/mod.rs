@@ -18,10 +18,16 @@
 //! [`Select`] and [`Projection`] do the same for several expressions of any type, as a batch of results. A NaN in a computed
 //! column is the positive quiet one without a payload.
 //!
-//! Against DataFusion 55 (`tests/golden/make_expr_typed.py`): the values are the same, but integers are computed
-//! in 64 bits where DataFusion computes in the operands' width and wraps, u64 beside a signed type is a decimal of other
-//! precision, a literal takes the type of the column beside it where it fits also in CASE and COALESCE, integers compare
-//! with f32 as f64, and a literal with a point beside a decimal is a decimal in comparisons.
+//! Against DataFusion 55 (`tests/golden/make_expr_typed.py`): the values are the same, but
+//! - integers are computed in 64 bits where DataFusion computes in the operands' width and wraps;
+//! - u64 beside a signed type is a decimal of other precision;
+//! - u64 beside a literal without a sign stays u64, so that `u / 2` is cut, and `u - 1` and `u + 1` fail beyond its range,
+//!   where DataFusion computes decimals: 3.5 for 7 / 2;
+//! - a literal takes the type of the column beside it where it fits, also in CASE and COALESCE;
+//! - `nullif(a, b)` has the type of `a`, which DataFusion widens to that of both;
+//! - `CAST(... AS TIMESTAMP)` and `TIMESTAMP '...'` are in microseconds where DataFusion's are in nanoseconds: finer digits
+//!   are cut, and the years before 1677 and after 2262 fit; `arrow_cast` takes any unit;
+//! - integers compare with f32 as f64, and a literal with a point beside a decimal is a decimal in comparisons.
 
 mod bind;
 mod call;

@@ -93,6 +93,39 @@ fn choices_have_one_type() {
     assert!(message.contains("beside"), "{message}");
 }
 
+/// What the module's documentation lists, beside DataFusion 55's answers for the same data.
+#[test]
+fn where_datafusion_answers_otherwise() {
+    let texts = vec!["2020-01-02 03:04:05.123456789", "2500-01-01 00:00:00", "1600-01-01 00:00:00"];
+    let data = batch(vec![
+        ("u", Arc::new(UInt64Array::from(vec![7, 1, u64::MAX])) as ArrayRef),
+        ("k", Arc::new(Int8Array::from(vec![1, 0, -1]))),
+        ("n", Arc::new(Int32Array::from(vec![1, 2, 3]))),
+        ("s", Arc::new(StringArray::from(texts))),
+    ]);
+    let both = |text: &str| (bound(text, &data).schema().field(0).data_type().to_string(), column(text, &data));
+    let is = |text: &str, data_type: &str, values: &str| {
+        assert_eq!(both(text), (data_type.to_owned(), values.to_owned()), "{text}");
+    };
+    // timestamp[ns]; the second and third row fail.
+    let micros = "2020-01-02T03:04:05.123456 2500-01-01T00:00:00 1600-01-01T00:00:00";
+    is("CAST(s AS TIMESTAMP)", "Timestamp(µs)", micros);
+    is("TIMESTAMP '2020-01-02 03:04:05.123456789'", "Timestamp(µs)", &[&micros[..26]; 3].join(" "));
+    // decimal(24, 4): 3.5000 0.5000 9223372036854775807.5000
+    is("u / 2", "UInt64", "3 0 9223372036854775807");
+    // decimal(21, 0): 8 2 18446744073709551616
+    assert!(project_error("u + 1", &data).starts_with("project: row 2: "));
+    // decimal(21, 0): -1 for 7 - 8
+    assert!(project_error("u - 8", &data).starts_with("project: row 0: "));
+    // With a sign it is a decimal here too.
+    is("u / -2", "Decimal128(24, 4)", "-3.5000 -0.5000 -9223372036854775807.5000");
+    // int32, int64, float64, decimal(20, 0)
+    is("nullif(k, n)", "Int8", "- 0 -1");
+    is("nullif(k, 300)", "Int8", "1 0 -1");
+    is("nullif(n, 2.0)", "Int32", "1 - 3");
+    is("nullif(u, 7)", "UInt64", "- 1 18446744073709551615");
+}
+
 #[test]
 fn wrapping_stays_in_its_type() {
     let data = numbers();
