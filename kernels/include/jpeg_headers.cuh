@@ -17,7 +17,7 @@ constexpr uint32_t kHeaderSlot = 2048;
 constexpr uint32_t kHeaderThreads = 128;
 constexpr uint32_t kHeaderFiles = kHeaderThreads / 32;  // of a block
 constexpr uint32_t kMaxMarkers = 256;  // of a file; more are out of the ordinary
-constexpr uint32_t kScanStep = 16;     // bytes that a lane looks at in one step
+constexpr uint32_t kScanStep = 8;      // bytes that a lane looks at in one step
 constexpr uint32_t kNoEnd = 0xffffffffu;
 constexpr uint32_t kNullRow = 0xffffffffu;
 
@@ -92,6 +92,7 @@ struct HeaderSlot {
     }
 
     __device__ __forceinline__ void keep(const uint8_t* from, uint32_t count, uint32_t lane) {
+#pragma unroll 1
         for (uint32_t i = lane; i < count; i += 32) {
             bytes[kept + i] = from[i];
         }
