@@ -17,6 +17,7 @@ const EXCEPTIONS: &[(&str, &[Part], &str)] = &[
     ("image/image_decode", &[Part::Kernel], "JPEG has its own operator; PNG and WebP are decoded on the host"),
     ("image/interpolation", &[Part::Kernel, Part::Test, Part::Bench], "an enum; its weights are tested by resize"),
     ("image/rgb", &[Part::Kernel, Part::Test, Part::Bench], "the image column's layout; every image test reads it"),
+    ("image/memory", &[Part::Kernel, Part::Test, Part::Bench], "memory for pixels on the host; every decode takes it"),
     ("image/tensor", &[Part::Kernel, Part::Test, Part::Bench], "the tensor column's layout; tested by normalize"),
     ("infer/model", &[Part::Kernel, Part::Bench], "runs backends on the host; models on the device are work to come"),
     ("infer/shape", &[Part::Kernel, Part::Test, Part::Bench], "descriptions of tensors; every model test reads them"),

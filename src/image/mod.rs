@@ -3,6 +3,7 @@
 pub mod image_decode;
 mod interpolation;
 pub mod jpeg_decode;
+mod memory;
 mod normalize;
 mod preprocess;
 mod resize;

@@ -101,6 +101,11 @@ impl Images {
     /// Images from their pixels, one after the other in `data`, and their sizes (width, height); `None` is a null row
     /// and takes no bytes.
     pub fn from_pixels(data: Vec<u8>, sizes: &[Option<(u32, u32)>]) -> Result<Self> {
+        Images::from_buffer(Buffer::from_vec(data), sizes)
+    }
+
+    /// [`from_pixels`](Images::from_pixels) over any host memory.
+    pub(crate) fn from_buffer(data: Buffer, sizes: &[Option<(u32, u32)>]) -> Result<Self> {
         let mut offsets = Vec::with_capacity(sizes.len() + 1);
         let mut end = 0u128;
         offsets.push(0i64);
@@ -112,7 +117,7 @@ impl Images {
             return Err(Error::invalid(OP, format!("{} bytes of pixels, the sizes need {end}", data.len())));
         }
         let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-        let data = LargeBinaryArray::try_new(offsets, Buffer::from_vec(data), None).map_err(|e| Error::arrow(OP, e))?;
+        let data = LargeBinaryArray::try_new(offsets, data, None).map_err(|e| Error::arrow(OP, e))?;
         let widths: UInt32Array = sizes.iter().map(|s| s.map_or(0, |s| s.0)).collect::<Vec<_>>().into();
         let heights: UInt32Array = sizes.iter().map(|s| s.map_or(0, |s| s.1)).collect::<Vec<_>>().into();
         let nulls = Some(NullBuffer::from_iter(sizes.iter().map(Option::is_some))).filter(|n| n.null_count() > 0);

@@ -101,7 +101,8 @@ pub(crate) fn to_planes(frame: &Frame, coefficients: &[Coefficients]) -> Vec<Pla
         for row in 0..component.blocks_y {
             let blocks = &coefficients.blocks[row * coefficients.stride..][..component.blocks_x];
             for (column, block) in blocks.iter().enumerate() {
-                idct::inverse(block, &multipliers, 63, &mut plane.samples, row * 8 * stride + column * 8, stride);
+                let at = plane.block(column, row);
+                idct::inverse(block, &multipliers, 63, &mut plane.samples, at, stride);
             }
         }
         plane

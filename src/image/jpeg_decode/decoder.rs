@@ -49,16 +49,32 @@ pub(crate) fn open<'a>(bytes: &'a [u8], options: &DecodeOptions) -> Result<Opene
 /// Decodes a JPEG.
 pub(crate) fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<RgbImage, DecodeError> {
     let opened = open(bytes, options)?;
-    let (single, orientation) = (opened.is_single_scan(), opened.orientation(options));
+    let orientation = opened.orientation(options);
+    let (width, height) = (opened.frame.width, opened.frame.height);
+    let mut data = vec![0; width as usize * height as usize * 3];
+    decode_opened(opened, options, &mut data)?;
+    Ok(orientation::apply(RgbImage { width, height, data }, orientation))
+}
+
+/// Decodes a JPEG, not turned, into `pixels`, as many bytes as its header tells; returns its width and height.
+pub(crate) fn decode_into(bytes: &[u8], options: &DecodeOptions, pixels: &mut [u8]) -> Result<(u32, u32), DecodeError> {
+    let opened = open(bytes, options)?;
+    let size = (opened.frame.width, opened.frame.height);
+    decode_opened(opened, options, pixels)?;
+    Ok(size)
+}
+
+fn decode_opened(opened: Opened<'_>, options: &DecodeOptions, pixels: &mut [u8]) -> Result<(), DecodeError> {
+    let single = opened.is_single_scan();
     let Opened { mut reader, mut frame, scan, .. } = opened;
-    let data = match single {
-        true => single_scan(&mut reader, &mut frame, &scan)?,
-        false => several_scans(&mut reader, &mut frame, scan)?,
-    };
-    if let (Corrupt::Strict, Some((code, what))) = (options.corrupt, reader.warning) {
-        return Err(DecodeError::new(code, what));
+    match single {
+        true => single_scan(&mut reader, &mut frame, &scan, pixels)?,
+        false => several_scans(&mut reader, &mut frame, scan, pixels)?,
     }
-    Ok(orientation::apply(RgbImage { width: frame.width, height: frame.height, data }, orientation))
+    match (options.corrupt, reader.warning) {
+        (Corrupt::Strict, Some((code, what))) => Err(DecodeError::new(code, what)),
+        _ => Ok(()),
+    }
 }
 
 /// The end of the file where more must follow.
@@ -82,7 +98,7 @@ fn first_scan(reader: &mut Reader<'_>) -> Result<(Frame, Scan), DecodeError> {
 }
 
 /// A sequential file with all components in one scan: every MCU goes straight to its planes.
-fn single_scan(reader: &mut Reader<'_>, frame: &mut Frame, scan: &Scan) -> Result<Vec<u8>, DecodeError> {
+fn single_scan(reader: &mut Reader<'_>, frame: &mut Frame, scan: &Scan, pixels: &mut [u8]) -> Result<(), DecodeError> {
     reader.install_standard_tables();
     let layout = Layout::new(frame, scan)?;
     reader.latch_quantization(frame, scan)?;
@@ -91,14 +107,23 @@ fn single_scan(reader: &mut Reader<'_>, frame: &mut Frame, scan: &Scan) -> Resul
     let plans = block_plans(&layout, &tables);
     let model = reader.color_model(frame);
     let multipliers: Vec<_> = frame.components.iter().map(|c| c.multipliers()).collect();
-    let mut planes: Vec<Plane> = frame.components.iter().map(|c| Plane::new(frame, c)).collect();
-    let mut output = Output::new(frame, model);
+    // Lines of each component in a row of MCUs.
+    let mut lines = vec![0; frame.components.len()];
+    for place in &layout.places {
+        lines[place.component] = layout.steps[place.slot].1 * 8;
+    }
+    let window = |(component, &lines)| Plane::window(frame, component, lines);
+    let mut planes: Vec<Plane> = frame.components.iter().zip(&lines).map(window).collect();
+    let mut output = Output::new(frame, model, pixels);
     let mut segment = Segment::new(reader);
 
     let mut blocks = [[0i16; 64]; MAX_BLOCKS];
     let mut last = [0usize; MAX_BLOCKS];
     let count = plans.len();
     for row in 0..layout.mcus_y {
+        for (plane, lines) in planes.iter_mut().zip(&lines) {
+            plane.advance(row * lines);
+        }
         for column in 0..layout.mcus_x {
             blocks[..count].fill([0; 64]);
             last[..count].fill(0);
@@ -109,8 +134,7 @@ fn single_scan(reader: &mut Reader<'_>, frame: &mut Frame, scan: &Scan) -> Resul
                 let (x, y) = (column * h + place.dx, row * v + place.dy);
                 if x < component.blocks_x && y < component.blocks_y {
                     let plane = &mut planes[place.component];
-                    let at = y * 8 * plane.stride + x * 8;
-                    let stride = plane.stride;
+                    let (at, stride) = (plane.block(x, y), plane.stride);
                     idct::inverse(&blocks[i], &multipliers[place.component], last[i], &mut plane.samples, at, stride);
                 }
             }
@@ -119,7 +143,8 @@ fn single_scan(reader: &mut Reader<'_>, frame: &mut Frame, scan: &Scan) -> Resul
     }
     segment.finish();
     trailer(reader)?;
-    Ok(output.finish(&planes))
+    output.finish(&planes);
+    Ok(())
 }
 
 /// Output rows that no later MCU row can change: the filters look one chroma row down.
@@ -141,7 +166,12 @@ fn trailer(reader: &mut Reader<'_>) -> Result<(), DecodeError> {
 }
 
 /// Any other file: all scans into coefficients, then all coefficients into planes.
-fn several_scans(reader: &mut Reader<'_>, frame: &mut Frame, first: Scan) -> Result<Vec<u8>, DecodeError> {
+fn several_scans(
+    reader: &mut Reader<'_>,
+    frame: &mut Frame,
+    first: Scan,
+    pixels: &mut [u8],
+) -> Result<(), DecodeError> {
     reader.window = reader.data.len();
     if !frame.progressive {
         reader.install_standard_tables();
@@ -163,5 +193,6 @@ fn several_scans(reader: &mut Reader<'_>, frame: &mut Frame, first: Scan) -> Res
         coefficients::to_planes(frame, &coefficients)
     };
     drop(coefficients);
-    Ok(Output::new(frame, model).finish(&planes))
+    Output::new(frame, model, pixels).finish(&planes);
+    Ok(())
 }

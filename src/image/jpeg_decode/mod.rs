@@ -22,6 +22,7 @@ mod cuda;
 mod decoder;
 mod error;
 mod frame;
+mod host;
 mod huffman;
 mod idct;
 mod markers;

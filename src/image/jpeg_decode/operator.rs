@@ -2,13 +2,12 @@
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{BinaryType, DataType, LargeBinaryType};
-use rayon::prelude::*;
 
-use super::{DecodeCode, DecodeError, DecodeOptions, RgbImage, cuda, decode};
+use super::{DecodeCode, DecodeError, DecodeOptions, RgbImage, cuda, decode, host};
 use crate::column::{Column, Placement};
 use crate::device::{ExecCtx, MemoryPlan};
 use crate::error::{Error, Result};
-use crate::image::{Images, ImagesBuilder};
+use crate::image::Images;
 
 pub(super) const OP: &str = "jpeg_decode";
 
@@ -101,9 +100,7 @@ pub(crate) fn decode_column(
     if let Some(cuda) = ctx.as_cuda() {
         return cuda::decode_rows(cuda, ctx.pool(), &rows, formats, options);
     }
-    let one = |bytes: &Option<&[u8]>| bytes.map(|bytes| (formats.decode)(bytes, options));
-    let results: Vec<_> = ctx.pool().install(|| rows.par_iter().with_max_len(1).map(one).collect());
-    assemble(results)
+    host::decode_rows(ctx.pool(), &rows, formats, options)
 }
 
 /// The device memory that [`jpeg_decode`] takes on a CUDA context, from the headers: the workspace at most, the output
@@ -149,22 +146,4 @@ fn encoded_rows<'a>(op: &'static str, array: &'a ArrayRef) -> Result<Vec<Option<
 /// What a column of another type is told.
 pub(super) fn not_images(op: &'static str, found: &DataType) -> Error {
     Error::invalid(op, format!("images must be Binary, LargeBinary or BinaryView, not {found}"))
-}
-
-/// Builds the image column; pixels are released as they are copied.
-fn assemble(results: Vec<Option<std::result::Result<RgbImage, DecodeError>>>) -> Result<(Images, Vec<RowError>)> {
-    let bytes = results.iter().flatten().flatten().map(|image| image.data.len()).sum();
-    let mut images = ImagesBuilder::with_capacity(results.len(), bytes);
-    let mut errors = Vec::new();
-    for (row, result) in results.into_iter().enumerate() {
-        match result {
-            Some(Ok(image)) => images.push(image.width, image.height, &image.data)?,
-            Some(Err(DecodeError { code, message })) => {
-                errors.push(RowError { row, code, message });
-                images.push_null();
-            }
-            None => images.push_null(),
-        }
-    }
-    Ok((images.finish()?, errors))
 }

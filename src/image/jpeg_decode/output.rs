@@ -5,19 +5,20 @@ use super::frame::{ColorModel, Frame};
 use super::upsample::{Plane, Scratch};
 
 /// Emits RGB rows as the planes fill.
-pub(crate) struct Output {
+pub(crate) struct Output<'a> {
     model: ColorModel,
     width: usize,
     height: usize,
     next: usize,
     scratch: [Scratch; 4],
-    pub data: Vec<u8>,
+    pixels: &'a mut [u8],
 }
 
-impl Output {
-    pub fn new(frame: &Frame, model: ColorModel) -> Self {
+impl<'a> Output<'a> {
+    /// Into `pixels`, as many bytes as the image has.
+    pub fn new(frame: &Frame, model: ColorModel, pixels: &'a mut [u8]) -> Self {
         let (width, height) = (frame.width as usize, frame.height as usize);
-        Output { model, width, height, next: 0, scratch: Default::default(), data: vec![0; width * height * 3] }
+        Output { model, width, height, next: 0, scratch: Default::default(), pixels }
     }
 
     /// Emits the rows before `until` that were not emitted yet.
@@ -28,15 +29,14 @@ impl Output {
             for ((row, plane), scratch) in rows.iter_mut().zip(planes).zip(&mut self.scratch) {
                 *row = plane.row(y, scratch);
             }
-            let out = &mut self.data[y * self.width * 3..][..self.width * 3];
+            let out = &mut self.pixels[y * self.width * 3..][..self.width * 3];
             color::convert_row(self.model, &rows[..planes.len().min(4)], out);
         }
         self.next = self.next.max(until);
     }
 
     /// Emits all that is left.
-    pub fn finish(mut self, planes: &[Plane]) -> Vec<u8> {
+    pub fn finish(mut self, planes: &[Plane]) {
         self.emit(planes, self.height);
-        self.data
     }
 }

@@ -99,7 +99,7 @@ impl Smoother<'_> {
             let window = [above2, above, at, below, below2];
             for column in 0..self.component.blocks_x {
                 let block = self.block(window, column);
-                let target = at * 8 * stride + column * 8;
+                let target = plane.block(column, at);
                 idct::inverse(&block, &multipliers, 63, &mut plane.samples, target, stride);
             }
         }

@@ -2,11 +2,17 @@
 
 use super::frame::{Component, Frame};
 
-/// Samples of one component.
+/// Lines that stay when MCUs follow. The filters look one line up from the first that is not emitted yet, which is at most
+/// four lines, the largest sampling factor, above the MCUs that follow.
+const KEPT: usize = 8;
+
+/// Samples of one component: all lines, or those around the MCUs that are decoded just now.
 pub(crate) struct Plane {
     pub samples: Vec<u8>,
-    /// Bytes per row: the real blocks.
+    /// Bytes per line: the real blocks.
     pub stride: usize,
+    /// The line that `samples` begin with.
+    first: usize,
     width: usize,
     height: usize,
     filter: Filter,
@@ -47,14 +53,33 @@ impl Filter {
 impl Plane {
     /// A plane for `component`, all zero.
     pub fn new(frame: &Frame, component: &Component) -> Self {
+        Plane::window(frame, component, usize::MAX)
+    }
+
+    /// A plane that holds `lines` at a time and the [`KEPT`] before them, so that they stay in the cache.
+    pub fn window(frame: &Frame, component: &Component, lines: usize) -> Self {
         let filter = Filter::of(frame, component);
         let stride = component.blocks_x * 8;
-        let samples = vec![0; stride * component.blocks_y * 8];
-        Plane { samples, stride, width: component.width, height: component.height, filter }
+        let samples = vec![0; stride * lines.saturating_add(KEPT).min(component.blocks_y * 8)];
+        Plane { samples, stride, first: 0, width: component.width, height: component.height, filter }
+    }
+
+    /// Makes room for the lines from `next` on: those more than [`KEPT`] before it go.
+    pub fn advance(&mut self, next: usize) {
+        let first = next.saturating_sub(KEPT);
+        if first > self.first {
+            self.samples.copy_within((first - self.first) * self.stride..(next - self.first) * self.stride, 0);
+            self.first = first;
+        }
+    }
+
+    /// Where the block in this column and row of blocks begins in `samples`.
+    pub fn block(&self, column: usize, row: usize) -> usize {
+        (row * 8 - self.first) * self.stride + column * 8
     }
 
     fn line(&self, y: usize) -> &[u8] {
-        &self.samples[y * self.stride..][..self.width]
+        &self.samples[(y - self.first) * self.stride..][..self.width]
     }
 
     /// Row `y` of the full-size image, at least `width` samples long.
