@@ -47,6 +47,77 @@ __device__ __forceinline__ uint32_t sample_at(const Plane& plane, const uint8_t*
     }
 }
 
+// Four samples of a row that is twice as wide at full size: those of `i` and the one after it, with a neighbour on either
+// side. `i` is even. At the edges a neighbour is the edge itself, which is what the filters make of no neighbour.
+__device__ __forceinline__ void neighbours(const uint8_t* row, uint32_t i, uint32_t width, uint32_t (&out)[4]) {
+    // Rows begin on multiples of eight and are padded to them.
+    const uint32_t pair = *reinterpret_cast<const uint16_t*>(row + i);
+    out[1] = pair & 0xff;
+    out[0] = i > 0 ? row[i - 1] : out[1];
+    out[2] = i + 1 < width ? pair >> 8 : out[1];
+    out[3] = i + 2 < width ? row[i + 2] : out[2];
+}
+
+// The values of a component at x to x + 3 of an upright row, as `sample_at` has them; `x` is a multiple of four. Those
+// beyond the row mean nothing.
+__device__ __forceinline__ void samples_at(const Plane& plane, const uint8_t* planes, uint32_t x, uint32_t y,
+                                           uint32_t (&out)[kQuadPixels]) {
+    const uint8_t* samples = planes + plane.samples;
+    const uint64_t stride = plane.stride;
+    const uint32_t line = y / 2;
+    const uint32_t other = (y & 1) == 0 ? (line == 0 ? 0 : line - 1) : min(line + 1, plane.height - 1);
+    switch (plane.filter) {
+        case kCopy: {
+            const uint32_t word = *reinterpret_cast<const uint32_t*>(samples + y * stride + x);
+#pragma unroll
+            for (uint32_t i = 0; i < kQuadPixels; ++i) {
+                out[i] = word >> (8 * i) & 0xff;
+            }
+            break;
+        }
+        case kFancy1x2: {
+            const uint32_t near = *reinterpret_cast<const uint32_t*>(samples + line * stride + x);
+            const uint32_t far = *reinterpret_cast<const uint32_t*>(samples + other * stride + x);
+#pragma unroll
+            for (uint32_t i = 0; i < kQuadPixels; ++i) {
+                out[i] = ((near >> (8 * i) & 0xff) * 3 + (far >> (8 * i) & 0xff) + 1 + (y & 1)) >> 2;
+            }
+            break;
+        }
+        case kFancy2x1: {
+            uint32_t s[4];
+            neighbours(samples + y * stride, x / 2, plane.width, s);
+            out[0] = (s[1] * 3 + s[0] + 1) >> 2;
+            out[1] = (s[1] * 3 + s[2] + 2) >> 2;
+            out[2] = (s[2] * 3 + s[1] + 1) >> 2;
+            out[3] = (s[2] * 3 + s[3] + 2) >> 2;
+            break;
+        }
+        case kFancy2x2: {
+            uint32_t s[4], far[4];
+            neighbours(samples + line * stride, x / 2, plane.width, s);
+            neighbours(samples + other * stride, x / 2, plane.width, far);
+#pragma unroll
+            for (uint32_t i = 0; i < 4; ++i) {
+                s[i] = s[i] * 3 + far[i];
+            }
+            out[0] = (s[1] * 3 + s[0] + 8) >> 4;
+            out[1] = (s[1] * 3 + s[2] + 7) >> 4;
+            out[2] = (s[2] * 3 + s[1] + 8) >> 4;
+            out[3] = (s[2] * 3 + s[3] + 7) >> 4;
+            break;
+        }
+        default: {
+            // Beyond the row is padding.
+            const uint8_t* row = samples + y / plane.ratio_y * stride;
+#pragma unroll
+            for (uint32_t i = 0; i < kQuadPixels; ++i) {
+                out[i] = row[(x + i) / plane.ratio_x];
+            }
+        }
+    }
+}
+
 __device__ __forceinline__ uint32_t clamp_byte(int32_t value) {
     return static_cast<uint32_t>(min(max(value, 0), 255));
 }
@@ -126,19 +197,30 @@ __device__ __forceinline__ void make_pixels(const Image& image, const uint8_t* p
     const uint32_t y = static_cast<uint32_t>(item) / quads;
     const uint32_t x = (static_cast<uint32_t>(item) - y * quads) * kQuadPixels;
     const uint32_t count = min(kQuadPixels, width - x);
+    // Components, then pixels.
+    uint32_t quad[kMaxComponents][kQuadPixels] = {};
+#pragma unroll
+    for (uint32_t component = 0; component < kMaxComponents; ++component) {
+        if (component >= image.components) {
+            continue;
+        }
+        const Plane& plane = image.plane[component];
+        if (image.orientation == 1 || image.orientation == 4) {
+            samples_at(plane, planes, x, image.orientation == 1 ? y : height - 1 - y, quad[component]);
+            continue;
+        }
+#pragma unroll
+        for (uint32_t i = 0; i < kQuadPixels; ++i) {
+            uint32_t from_x = min(x + i, width - 1);
+            uint32_t from_y = y;
+            turn(image, from_x, from_y);
+            quad[component][i] = sample_at(plane, planes, from_x, from_y);
+        }
+    }
     uint8_t bytes[3 * kQuadPixels];
 #pragma unroll
     for (uint32_t i = 0; i < kQuadPixels; ++i) {
-        uint32_t from_x = min(x + i, width - 1);
-        uint32_t from_y = y;
-        turn(image, from_x, from_y);
-        uint32_t c[4] = {0, 0, 0, 0};
-#pragma unroll
-        for (uint32_t component = 0; component < kMaxComponents; ++component) {
-            if (component < image.components) {
-                c[component] = sample_at(image.plane[component], planes, from_x, from_y);
-            }
-        }
+        uint32_t c[4] = {quad[0][i], quad[1][i], quad[2][i], quad[3][i]};
         convert(image.model, c);
 #pragma unroll
         for (uint32_t channel = 0; channel < 3; ++channel) {
