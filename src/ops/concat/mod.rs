@@ -71,7 +71,7 @@ pub fn concat(ctx: &ExecCtx, batches: &[Batch]) -> Result<Batch> {
     Batch::try_new(schema, columns, rows, ctx.placement())
 }
 
-/// The device memory that [`concat`] takes for these batches, without them, whether they are on a device or will be. On
+/// The device memory that [`concat()`] takes for these batches, without them, whether they are on a device or will be. On
 /// the host nothing of it is used.
 ///
 /// `workspace + output` is never less than the peak. It is the peak for columns without lists, and without dictionaries,
@@ -91,7 +91,7 @@ pub fn concat(ctx: &ExecCtx, batches: &[Batch]) -> Result<Batch> {
 /// ```
 ///
 /// # Errors
-/// As [`concat`], but for what only the offsets and dictionaries tell.
+/// As [`concat()`], but for what only the offsets and dictionaries tell.
 ///
 /// # Cost
 /// No device work: a walk over the columns' types and lengths.

@@ -70,13 +70,13 @@ pub fn slice(ctx: &ExecCtx, batch: &Batch, offset: usize, length: usize) -> Resu
 /// SQL's `LIMIT count OFFSET offset`: up to `count` rows from row `offset` on, as many as there are.
 ///
 /// # Errors
-/// As [`slice`], but for ranges past the end.
+/// As [`slice()`], but for ranges past the end.
 ///
 /// # Synchronization
-/// As [`slice`].
+/// As [`slice()`].
 ///
 /// # Cost
-/// As [`slice`] of the rows that there are.
+/// As [`slice()`] of the rows that there are.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -95,7 +95,7 @@ pub fn limit(ctx: &ExecCtx, batch: &Batch, offset: usize, count: usize) -> Resul
     slice(ctx, batch, offset, count.min(batch.num_rows() - offset))
 }
 
-/// The device memory that [`slice`] takes for this batch, without the inputs, whether the batch is on a device or will
+/// The device memory that [`slice()`] takes for this batch, without the inputs, whether the batch is on a device or will
 /// be. On the host nothing of it is used.
 ///
 /// `workspace + output` is never less than the peak, and it is the peak for columns without strings, binary and lists,
@@ -114,7 +114,7 @@ pub fn limit(ctx: &ExecCtx, batch: &Batch, offset: usize, count: usize) -> Resul
 /// ```
 ///
 /// # Errors
-/// As [`slice`].
+/// As [`slice()`].
 ///
 /// # Cost
 /// No device work: a walk over the columns' types and lengths.
