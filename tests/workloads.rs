@@ -12,6 +12,7 @@ use warpline::image::{
     DType, Images, Layout, Normalize, Patches, Preprocess, RandomCrop, Resize, normalize, preprocess, resize,
 };
 use warpline::ops::expr::{Expr, Select};
+use warpline::ops::join::{HashJoin, JoinType};
 use warpline::{Batch, Column, ExecCtx, ops};
 
 use crate::common::samples::Random;
@@ -105,6 +106,26 @@ fn without_nulls(ctx: &ExecCtx) -> usize {
     let there = input.to(ctx).expect("upload");
     let kept = ops::drop_nulls(ctx, &there, &["narrow", "other"]).expect("rows");
     2 * ROWS / 8 + input.nbytes() + kept.nbytes()
+}
+
+/// A table of 100,000 rows by a key of i64 that no two rows share, probed with as many rows, of which half have a match.
+/// Keys are read, a slot of 16 bytes for each row of the table is written and one for each probed row read; pairs of row
+/// numbers are written and read, and the columns of both sides are read and written for the joined rows.
+fn joined_by_key(ctx: &ExecCtx) -> usize {
+    let keys = |first: i64| -> ArrayRef {
+        // Every number once, in an order that is not theirs.
+        Arc::new(Int64Array::from_iter_values((0..ROWS as i64).map(|i| first + i * 7919 % ROWS as i64)))
+    };
+    let number: ArrayRef = Arc::new(Int64Array::from_iter_values(0..ROWS as i64));
+    let side = |name, first| {
+        let columns = [("key", keys(first)), (name, number.clone())];
+        Batch::from_record_batch(&RecordBatch::try_from_iter(columns).expect("a batch")).to(ctx).expect("upload")
+    };
+    let (table, batch) = (side("right", 0), side("left", ROWS as i64 / 2));
+    let join = HashJoin::build(ctx, &table, &["key"], batch.schema(), JoinType::Inner).expect("builds");
+    let output = join.probe(ctx, &batch).expect("joins");
+    assert_eq!(output.num_rows(), ROWS / 2);
+    2 * 8 * ROWS + 2 * 16 * ROWS + 2 * 8 * ROWS / 2 + 2 * output.nbytes()
 }
 
 /// All rows but the first of three columns. They are read and written, but for what the slice shares.
@@ -221,7 +242,7 @@ fn decoded_in_several_scans(ctx: &ExecCtx) -> usize {
 /// An operator: the name of its kernel file, what is done, and how.
 type Workload = (&'static str, &'static str, fn(&ExecCtx) -> usize);
 
-const WORKLOADS: [Workload; 14] = [
+const WORKLOADS: [Workload; 15] = [
     ("drop_nulls", "100,000 rows of i64 and two of i32 with nulls, by those", without_nulls),
     ("expr", "half of 100,000 rows of i64 and nullable i32, by a condition on both", filter_where),
     ("expr_project", "two of i64 and a boolean of 100,000 rows of i64 and nullable i32", projected),
@@ -229,6 +250,7 @@ const WORKLOADS: [Workload; 14] = [
     ("gather", "50,000 random rows of 100,000 of i64, nullable i32 and strings", gather),
     ("hash", "Spark's hash of 100,000 rows of i64, nullable i32 and strings", hashed),
     ("hash_partition", "100,000 rows of i64 and nullable i32 into 256 partitions by the first", partitioned),
+    ("join", "100,000 rows of two columns with another 100,000 by i64, half with a match", joined_by_key),
     ("jpeg_decode", "2 images of 500x375, 4:2:0, quality 85", decoded),
     ("jpeg_decode_mixed", "24 images of 96x128 to 1280x720, 4:2:0, qualities 60 to 95", decoded_mixed),
     ("jpeg_decode_several_scans", "16 progressive images of 96x128 and 500x375, 4:2:0", decoded_in_several_scans),

@@ -196,8 +196,9 @@ fn a_table_to_join_is_taken_off_the_budget() {
             numbers(300).batch_bytes(Bytes(500)).join(std::slice::from_ref(&labels), &["id"], JoinType::Inner);
         pipeline.unwrap().budget(Bytes(budget))
     };
-    let held =
-        HashJoin::build(std::slice::from_ref(&labels), &["id"], &labels.schema(), JoinType::Inner).unwrap().nbytes();
+    let whole = Batch::from_record_batch(&labels);
+    let host = ExecCtx::host(1).unwrap();
+    let held = HashJoin::build(&host, &whole, &["id"], whole.schema(), JoinType::Inner).unwrap().nbytes();
     // The blobs and their offsets, and a key and an entry for each row.
     assert!(held > 2000 * (50 + 4 + 8 + 8) && held < 2000 * 200, "{held}");
     let refused = joined(2 * held - 1).collect().err().unwrap().to_string();

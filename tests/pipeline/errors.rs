@@ -177,6 +177,8 @@ fn joins_that_end_with_rows_of_the_table_are_refused() {
         let refused = numbers(10).join(std::slice::from_ref(&labels), &["id"], kind).err().unwrap();
         assert!(matches!(&refused, Error::Unsupported { .. }), "{refused}");
     }
+    let none = numbers(10).join(&[], &["id"], JoinType::Inner).err().unwrap();
+    assert!(none.to_string().contains("no batches"), "{none}");
     let kept = numbers(10).join(std::slice::from_ref(&labels), &["id"], JoinType::LeftAnti).unwrap().collect().unwrap();
     assert_eq!(kept.batches.iter().map(Batch::num_rows).sum::<usize>(), 9);
 }

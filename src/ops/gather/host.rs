@@ -26,9 +26,14 @@ pub(super) fn gather(ctx: &ExecCtx, batch: &Batch, indices: &Column, out_of_rang
 
 /// The batch's rows of these numbers, the greatest of which stands for none.
 pub(in crate::ops) fn rows(ctx: &ExecCtx, batch: &Batch, rows: &[u32]) -> Result<Batch> {
-    let one = |column: &Column| Ok(Column::from_array(gathered(&column.to_array()?, rows)?.into_array()));
+    let one = |column: &Column| Ok(Column::from_array(taken(&column.to_array()?, rows)?));
     let columns = ctx.pool().install(|| batch.columns().par_iter().map(one).collect::<Result<Vec<_>>>())?;
     Batch::try_new(batch.schema().clone(), columns, rows.len(), Placement::Host)
+}
+
+/// The column's rows of these numbers, the greatest of which stands for none.
+pub(in crate::ops) fn taken(array: &ArrayRef, rows: &[u32]) -> Result<ArrayRef> {
+    Ok(gathered(array, rows)?.into_array())
 }
 
 /// A source row, or none: the greatest value, which is past the end of every array, stands for a null index.

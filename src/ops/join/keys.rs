@@ -90,7 +90,9 @@ impl Keys {
 
     /// The row's keys as bytes that are equal where the keys are; none for a row that matches nothing.
     pub(super) fn get(&self, row: usize) -> Option<&[u8]> {
-        let matchable = self.null_equals_null || self.columns.iter().all(|column| column.is_valid(row));
+        // An array of the null type has no bitmap that would say so.
+        let is_null = |column: &ArrayRef| column.is_null(row) || *column.data_type() == DataType::Null;
+        let matchable = self.null_equals_null || !self.columns.iter().any(is_null);
         matchable.then(|| self.rows.row(row).data())
     }
 }

@@ -1,33 +1,32 @@
-//! Hash join on key columns, on the host.
+//! Hash join on key columns.
 //!
-//! [`HashJoin::build`] indexes the smaller table by arrow-rs's row format, which makes keys of any types comparable bytes;
-//! [`HashJoin::probe`] joins batches of the other table to it, in a stable order: probe rows in their order, and for each
-//! its matches in the order of the built table. [`HashJoin::finish`] then gives the built rows that some joins keep
-//! beside those, in their order. Nulls match nothing, as in SQL, unless [`JoinOptions`] says otherwise; NaN matches NaN
-//! and -0.0 matches 0.0, as in DataFusion.
+//! [`HashJoin::build`] indexes the smaller table where its context runs; [`HashJoin::probe`] joins batches of the other
+//! table to it, in a stable order: probe rows in their order, and for each its matches in the order of the built table.
+//! [`HashJoin::finish`] then gives the built rows that some joins keep beside those, in their order. Nulls match nothing,
+//! as in SQL, unless [`JoinOptions`] says otherwise; NaN matches NaN and -0.0 matches 0.0, as in DataFusion.
 
+mod cuda;
+mod host;
 mod keys;
 mod options;
 mod schema;
+mod spec;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array, UInt64Array, new_null_array,
-};
-use arrow::compute::{concat_batches, is_not_null, take, take_record_batch};
-use arrow::datatypes::{DataType, SchemaRef};
-
-use self::keys::{END, Index, Keys, cast_key, key_types, positions};
 pub use self::options::{JoinOptions, JoinType};
-use self::schema::Sides;
+use self::spec::{Spec, check_joined};
+use crate::column::{Batch, Placement};
+use crate::device::{ExecCtx, MemoryPlan};
 use crate::error::{Error, Result};
-use crate::ops::expr::Predicate;
 
 const OP: &str = "join";
-/// Pairs that a residual condition sees at a time.
-const RESIDUAL_ROWS: usize = 1 << 16;
+/// The most rows of a table, of a probed batch and of a joined one.
+const MOST_ROWS: usize = i32::MAX as usize;
+
+/// Joined batches, made when they are asked for.
+pub type JoinChunks<'a> = Box<dyn Iterator<Item = Result<Batch>> + 'a>;
 
 /// A table indexed by key columns, ready to be probed from any thread.
 ///
@@ -35,43 +34,34 @@ const RESIDUAL_ROWS: usize = 1 << 16;
 /// use std::sync::Arc;
 /// use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 /// use warpline::ops::join::{HashJoin, JoinType};
+/// use warpline::{Batch, ExecCtx};
 ///
+/// let ctx = ExecCtx::host(0)?; // or ExecCtx::cuda(0), which gives the same bytes
 /// let ids = |ids: Vec<i64>| Arc::new(Int64Array::from(ids)) as ArrayRef;
 /// let names: ArrayRef = Arc::new(StringArray::from(vec!["star", "ring"]));
 /// let labels = RecordBatch::try_from_iter([("id", ids(vec![7, 8])), ("label", names)]).unwrap();
+/// let labels = Batch::from_record_batch(&labels).to(&ctx)?;
 /// let images = RecordBatch::try_from_iter([("id", ids(vec![8, 9]))]).unwrap();
+/// let images = Batch::from_record_batch(&images).to(&ctx)?;
 ///
-/// let join = HashJoin::build(&[labels], &["id"], &images.schema(), JoinType::Full)?;
-/// let joined = join.probe(&images)?;
+/// let join = HashJoin::build(&ctx, &labels, &["id"], images.schema(), JoinType::Full)?;
+/// let joined = join.probe(&ctx, &images)?;
 /// assert_eq!((joined.num_rows(), joined.schema().field(1).name().as_str()), (2, "label"));
 /// // The label of image 7, which no batch had.
-/// assert_eq!(join.finish()?.num_rows(), 1);
+/// assert_eq!(join.finish(&ctx)?.num_rows(), 1);
 /// # Ok::<(), warpline::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct HashJoin {
-    options: JoinOptions,
-    /// Positions of the keys in the probe schema and in the table, and the types in which they are compared.
-    probe_keys: Vec<usize>,
-    table_keys: Vec<usize>,
-    key_types: Vec<DataType>,
-    /// The built table without its keys.
-    payload: RecordBatch,
-    /// The whole of it, for joins that give its rows alone.
-    table: Option<RecordBatch>,
-    index: Index,
-    residual: Option<Residual>,
-    schema: SchemaRef,
-    row_bytes: u64,
-    /// A bit a built row that has matched, for joins that ask at the end.
-    matched: Vec<AtomicU32>,
+    spec: Spec,
+    table: Table,
 }
 
-/// The condition beside the keys, over the columns of an inner join.
+/// The built side of either twin.
 #[derive(Debug)]
-struct Residual {
-    predicate: Predicate,
-    schema: SchemaRef,
+enum Table {
+    Host(Box<host::Table>),
+    Cuda(Box<cuda::JoinTable>),
 }
 
 impl HashJoin {
@@ -84,128 +74,179 @@ impl HashJoin {
     /// their side, mark joins the probe schema and `mark`.
     ///
     /// # Errors
-    /// `InvalidInput` on a missing key column (the existing ones are listed), on key types that do not compare, on a
-    /// residual condition that does not fit the columns, and on a table of 2^32 - 1 rows or more.
+    /// `WrongDevice` when the table is not where `ctx` runs; `InvalidInput` on a missing key column (the existing ones
+    /// are listed), on key types that do not compare, on a residual condition that does not fit the columns, and on a
+    /// table of more than 2^31 - 1 rows. On a device also `Unsupported` for columns without an Arrow layout here, and for
+    /// right and full joins whose keys have different types on the two sides: cast one of them.
+    ///
+    /// # Synchronization
+    /// On a device waits once, to learn whether a key comes twice.
     ///
     /// # Cost
-    /// Copies the table once, plus its keys in row format.
+    /// The table is kept, not copied. On the host the keys are copied in row format. On a device 16 bytes a slot are
+    /// taken, two to four slots a row, in two launches; where keys come twice, 4 bytes a row more, and a launch at the
+    /// end of a sort of three launches for each eight bits of the number of slots. [`HashJoin::build_plan`] tells the
+    /// device memory.
     pub fn build(
-        table: &[RecordBatch],
+        ctx: &ExecCtx,
+        table: &Batch,
         on: &[&str],
         probe_schema: &SchemaRef,
         options: impl Into<JoinOptions>,
     ) -> Result<Self> {
-        let options = options.into();
-        if on.is_empty() {
-            return Err(Error::invalid(OP, "no key columns given"));
-        }
-        let Some(first) = table.first() else {
-            return Err(Error::invalid(OP, "the table to join has no batches, so no schema"));
+        ctx.expect(OP, table.placement())?;
+        let spec = Self::checked(table, on, probe_schema, options.into())?;
+        let table = match ctx.placement() {
+            Placement::Host => Table::Host(Box::new(host::Table::build(&spec, &table.to_record_batch()?)?)),
+            Placement::Cuda(_) => Table::Cuda(Box::new(cuda::build(ctx, &spec, table)?)),
         };
-        let whole = concat_batches(&first.schema(), table).map_err(|e| Error::arrow(OP, e))?;
-        let rows = whole.num_rows();
-        if rows >= END as usize {
-            return Err(Error::invalid(OP, format!("the table to join has {rows} rows, at most 2^32 - 2 fit")));
-        }
-        let probe_keys = positions(probe_schema, on, "left")?;
-        let table_keys = positions(&whole.schema(), on, "joined")?;
-        let key_types = key_types(probe_schema, &whole.schema(), &probe_keys, &table_keys)?;
+        Ok(HashJoin { spec, table })
+    }
 
-        let rest: Vec<usize> = (0..whole.num_columns()).filter(|i| !table_keys.contains(i)).collect();
-        let payload = whole.project(&rest).map_err(|e| Error::arrow(OP, e))?;
-        let sides = Sides {
-            probe: probe_schema,
-            table: &whole.schema(),
-            probe_keys: &probe_keys,
-            table_keys: &table_keys,
-            key_types: &key_types,
-            payload: &payload.schema(),
-        };
-        let schema = sides.joined(options.kind)?;
-        let residual = match &options.residual {
-            None => None,
-            Some(condition) => {
-                let schema = sides.joined(JoinType::Inner)?;
-                Some(Residual { predicate: condition.bind(&schema)?, schema })
-            }
-        };
+    fn checked(table: &Batch, on: &[&str], probe_schema: &SchemaRef, options: JoinOptions) -> Result<Spec> {
+        let rows = table.num_rows();
+        if rows > MOST_ROWS {
+            return Err(Error::invalid(OP, format!("the table to join has {rows} rows, at most {MOST_ROWS} fit")));
+        }
+        Spec::new(table.schema(), on, probe_schema, options)
+    }
 
-        let index = Index::new(&Keys::new(&whole, &table_keys, &key_types, options.null_equals_null)?, rows);
-        let row_bytes = if options.kind.pairs() { payload.columns().iter().map(largest_value).sum() } else { 1 };
-        let at_end = options.kind.gives_built_rows();
-        let matched = (0..if at_end { rows.div_ceil(32) } else { 0 }).map(|_| AtomicU32::new(0)).collect();
-        let table = at_end.then_some(whole);
-        Ok(HashJoin {
-            options,
-            probe_keys,
-            table_keys,
-            key_types,
-            payload,
-            table,
-            index,
-            residual,
-            schema,
-            row_bytes,
-            matched,
-        })
+    /// The device memory that [`HashJoin::build`] takes for this table, whether it is on a device or will be, beside the
+    /// table itself: what a table in which keys come twice takes. `workspace + output` is never less than the peak, and
+    /// `output` is held as long as the join. On the host nothing of it is used.
+    ///
+    /// # Errors
+    /// As [`HashJoin::build`], wherever the table is.
+    ///
+    /// # Cost
+    /// No device work: a walk over the columns' types.
+    pub fn build_plan(
+        table: &Batch,
+        on: &[&str],
+        probe_schema: &SchemaRef,
+        options: impl Into<JoinOptions>,
+    ) -> Result<MemoryPlan> {
+        cuda::build_plan(&Self::checked(table, on, probe_schema, options.into())?, table)
+    }
+
+    /// The device memory that [`HashJoin::probe`] takes for this batch, whether it is on a device or will be, when it
+    /// joins to at most `rows_out` rows; with a residual condition those are the pairs with equal keys. How many there
+    /// are [`HashJoin::fan_out`] counts. `workspace + output` is never less than the peak. `Unsupported` for a join on
+    /// the host, which uses none.
+    ///
+    /// # Errors
+    /// As [`HashJoin::probe`] for the columns of the batch.
+    ///
+    /// # Cost
+    /// No device work: a walk over the columns' types and lengths.
+    pub fn probe_plan(&self, batch: &Batch, rows_out: usize) -> Result<MemoryPlan> {
+        self.spec.check(batch)?;
+        match &self.table {
+            Table::Host(_) => Err(Error::unsupported(OP, "a plan for a join on the host", "build it on a device")),
+            Table::Cuda(table) => cuda::probe_plan(&self.spec, table, batch, rows_out),
+        }
     }
 
     /// The schema of joined batches.
     pub fn schema(&self) -> &SchemaRef {
-        &self.schema
+        &self.spec.schema
     }
 
     /// Which rows the join keeps.
     pub fn join_type(&self) -> JoinType {
-        self.options.kind
+        self.spec.kind()
+    }
+
+    /// Where the table is, and where batches must be.
+    pub fn placement(&self) -> Placement {
+        match &self.table {
+            Table::Host(_) => Placement::Host,
+            Table::Cuda(table) => table.placement(),
+        }
     }
 
     /// Whether a condition beside the keys decides what matches.
     pub fn has_residual(&self) -> bool {
-        self.residual.is_some()
+        self.spec.residual.is_some()
     }
 
     /// Joins one batch of the probe side. Right semi and right anti joins give no rows before [`finish`](Self::finish).
     ///
     /// # Errors
-    /// As [`HashJoin::probe_chunks`].
-    pub fn probe(&self, batch: &RecordBatch) -> Result<RecordBatch> {
-        Ok(self.probe_rows(batch)?.0)
-    }
-
-    /// Joins one batch of the probe side, giving at most `max_rows` rows at a time however many matches there are.
+    /// As [`HashJoin::probe_chunks`], and `InvalidInput` for more than 2^31 - 1 joined rows.
     ///
-    /// # Errors
-    /// `InvalidInput` when the batch lacks the key columns, a key value does not fit the compared type, or the residual
-    /// condition fails on a pair; the error then names the probe row.
+    /// # Synchronization
+    /// On a device waits once for the number of joined rows (not for left joins to a table whose keys are unique, nor for
+    /// mark joins), and as [`gather`](crate::ops::gather) for the sizes of strings and lists.
     ///
     /// # Cost
-    /// Two indices a joined row for the whole batch; each chunk's columns are copied when it is asked for. A residual
-    /// condition copies the columns of every pair with equal keys once more.
-    pub fn probe_chunks<'a>(
-        &'a self,
-        batch: &'a RecordBatch,
-        max_rows: usize,
-    ) -> Result<impl Iterator<Item = Result<RecordBatch>> + 'a> {
-        let pairs = self.pairs(batch)?;
-        self.remember(&pairs);
-        let joined = self.joined(pairs, batch.num_rows());
-        let step = max_rows.max(1);
-        Ok((0..joined.left.len()).step_by(step).map(move |from| {
-            let rows = step.min(joined.left.len() - from);
-            self.assemble(batch, &joined.slice(from, rows))
-        }))
+    /// On a device one launch finds the matches, a second one spreads them where keys of the table come twice, and
+    /// those of a gather for each side follow; columns of which every row is kept once are shared, not copied.
+    pub fn probe(&self, ctx: &ExecCtx, batch: &Batch) -> Result<Batch> {
+        Ok(self.whole(ctx, batch, false)?.0)
     }
 
     /// Joins one batch of the probe side, and tells for each joined row which probe row it came from.
     ///
     /// # Errors
-    /// As [`HashJoin::probe_chunks`].
-    pub fn probe_rows(&self, batch: &RecordBatch) -> Result<(RecordBatch, Vec<u64>)> {
-        let pairs = self.pairs(batch)?;
-        self.remember(&pairs);
-        let joined = self.joined(pairs, batch.num_rows());
-        Ok((self.assemble(batch, &joined)?, joined.left.values().to_vec()))
+    /// As [`HashJoin::probe`].
+    pub fn probe_rows(&self, ctx: &ExecCtx, batch: &Batch) -> Result<(Batch, Vec<u64>)> {
+        self.whole(ctx, batch, true)
+    }
+
+    fn whole(&self, ctx: &ExecCtx, batch: &Batch, rows: bool) -> Result<(Batch, Vec<u64>)> {
+        self.check(ctx, batch)?;
+        match &self.table {
+            Table::Host(table) => {
+                let record = batch.to_record_batch()?;
+                let joined = table.joined(&self.spec, &record, true)?;
+                check_joined(joined.len() as u64)?;
+                let found = table.assemble(&self.spec, &record, &joined)?;
+                Ok((Batch::from_record_batch(&found), if rows { joined.probe_rows() } else { Vec::new() }))
+            }
+            Table::Cuda(table) => {
+                let joined = table.joined(ctx, &self.spec, batch, true)?;
+                check_joined(joined.len())?;
+                let chunk = joined.chunk(ctx, 0, joined.len() as usize)?;
+                let rows = if rows { chunk.probe_rows(ctx)? } else { Vec::new() };
+                Ok((table.assemble(ctx, &self.spec, batch, &chunk)?, rows))
+            }
+        }
+    }
+
+    /// Joins one batch of the probe side, giving at most `max_rows` rows at a time however many matches there are.
+    ///
+    /// # Errors
+    /// `WrongDevice` when the table or the batch is not where `ctx` runs; `InvalidInput` when the batch has other columns
+    /// than the join was built for, more than 2^31 - 1 rows, or the residual condition fails on a pair; the error then
+    /// names the probe row. On a device `Unsupported` for a residual condition that it cannot evaluate, as
+    /// [`Predicate::mask`](crate::ops::expr::Predicate::mask) says: join on the host, or filter after an inner join.
+    ///
+    /// # Cost
+    /// On the host two indices a joined row for the whole batch; on a device 12 bytes a probe row, and two indices a row
+    /// of a chunk. Each chunk's columns are copied when it is asked for. A residual condition copies the columns of every
+    /// pair with equal keys once more.
+    pub fn probe_chunks<'a>(&'a self, ctx: &'a ExecCtx, batch: &'a Batch, max_rows: usize) -> Result<JoinChunks<'a>> {
+        self.check(ctx, batch)?;
+        let step = max_rows.clamp(1, MOST_ROWS);
+        Ok(match &self.table {
+            Table::Host(table) => {
+                let record = batch.to_record_batch()?;
+                let joined = table.joined(&self.spec, &record, true)?;
+                Box::new(steps(joined.len() as u64, step).map(move |(from, rows)| {
+                    let chunk = table.assemble(&self.spec, &record, &joined.slice(from as usize, rows))?;
+                    Ok(Batch::from_record_batch(&chunk))
+                }))
+            }
+            Table::Cuda(table) => {
+                let joined = table.joined(ctx, &self.spec, batch, true)?;
+                Box::new(
+                    steps(joined.len(), step).map(move |(from, rows)| {
+                        table.assemble(ctx, &self.spec, batch, &joined.chunk(ctx, from, rows)?)
+                    }),
+                )
+            }
+        })
     }
 
     /// The built rows that the join gives alone, in their order: without a match for right, full and right anti joins,
@@ -213,252 +254,83 @@ impl HashJoin {
     /// once, after the last.
     ///
     /// # Errors
-    /// `InvalidInput` when a key does not fit the type of the joined key column.
-    pub fn finish(&self) -> Result<RecordBatch> {
-        self.finish_chunks(usize::MAX).next().unwrap_or_else(|| Ok(RecordBatch::new_empty(self.schema.clone())))
+    /// `WrongDevice` when the table is not where `ctx` runs; `InvalidInput` when a key does not fit the type of the
+    /// joined key column.
+    pub fn finish(&self, ctx: &ExecCtx) -> Result<Batch> {
+        match self.finish_chunks(ctx, MOST_ROWS)?.next() {
+            Some(rows) => rows,
+            None => Batch::from_record_batch(&RecordBatch::new_empty(self.spec.schema.clone())).to(ctx),
+        }
     }
 
     /// As [`finish`](Self::finish), at most `max_rows` rows at a time.
-    pub fn finish_chunks(&self, max_rows: usize) -> impl Iterator<Item = Result<RecordBatch>> + '_ {
-        let wanted = self.options.kind == JoinType::RightSemi;
-        let total = self.table.as_ref().map_or(0, RecordBatch::num_rows) as u32;
-        let rows: Vec<u32> = (0..total).filter(|row| self.has_matched(*row) == wanted).collect();
-        let step = max_rows.clamp(1, rows.len().max(1));
-        let starts = (0..rows.len()).step_by(step);
-        starts.map(move |from| self.built_rows(&UInt32Array::from(rows[from..rows.len().min(from + step)].to_vec())))
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    pub fn finish_chunks<'a>(&'a self, ctx: &'a ExecCtx, max_rows: usize) -> Result<JoinChunks<'a>> {
+        ctx.expect(OP, self.placement())?;
+        let step = max_rows.clamp(1, MOST_ROWS);
+        Ok(match &self.table {
+            Table::Host(table) => {
+                let rows = table.rows_at_end(&self.spec);
+                Box::new(steps(rows.len() as u64, step).map(move |(from, count)| {
+                    let built = table.built_rows(&self.spec, &rows[from as usize..][..count])?;
+                    Ok(Batch::from_record_batch(&built))
+                }))
+            }
+            Table::Cuda(table) => {
+                let rows = table.rows_at_end(ctx, &self.spec)?;
+                Box::new(
+                    steps(rows.len(), step)
+                        .map(move |(from, count)| table.built_rows(ctx, &self.spec, &rows.chunk(ctx, from, count)?)),
+                )
+            }
+        })
     }
 
     /// How many rows the batch would join to, and how many at most for one of its rows.
     ///
     /// # Errors
     /// As [`HashJoin::probe_chunks`].
-    pub fn fan_out(&self, batch: &RecordBatch) -> Result<(u64, u64)> {
-        let joined = self.joined(self.pairs(batch)?, batch.num_rows());
-        let most = joined.left.values().chunk_by(|a, b| a == b).map(<[u64]>::len).max().unwrap_or(0);
-        Ok((joined.left.len() as u64, most as u64))
+    pub fn fan_out(&self, ctx: &ExecCtx, batch: &Batch) -> Result<(u64, u64)> {
+        self.check(ctx, batch)?;
+        match &self.table {
+            Table::Host(table) => Ok(table.joined(&self.spec, &batch.to_record_batch()?, false)?.fan_out()),
+            Table::Cuda(table) => table.fan_out(ctx, &self.spec, batch),
+        }
     }
 
     /// Bytes that the built table and its index take.
     pub fn nbytes(&self) -> u64 {
-        // The payload shares its buffers with the whole table where that is kept.
-        let table = self.table.as_ref().unwrap_or(&self.payload).get_array_memory_size();
-        (table + self.index.nbytes() + 4 * self.matched.len()) as u64
+        match &self.table {
+            Table::Host(table) => table.nbytes(),
+            Table::Cuda(table) => table.nbytes(),
+        }
     }
 
     /// Bytes of the largest row of the table's own columns, for planning.
-    pub fn row_bytes(&self) -> u64 {
-        self.row_bytes
-    }
-
-    /// The pairs of rows that match, by probe row, then built row. Where the join only asks whether a probe row has a
-    /// match, one pair a row may stand for all.
-    fn pairs(&self, batch: &RecordBatch) -> Result<Pairs> {
-        if self.probe_keys.iter().any(|key| *key >= batch.num_columns()) {
-            return Err(Error::invalid(OP, "the batch has fewer columns than the schema that the join was built for"));
+    ///
+    /// # Cost
+    /// A look at the lengths of all strings and lists, whose columns come to the host for it.
+    pub fn row_bytes(&self) -> Result<u64> {
+        if !self.spec.kind().pairs() {
+            return Ok(1);
         }
-        let keys = Keys::new(batch, &self.probe_keys, &self.key_types, self.options.null_equals_null)?;
-        let left_only = !self.options.kind.pairs() && !self.options.kind.gives_built_rows();
-        let most = if left_only && self.residual.is_none() { 1 } else { usize::MAX };
-        let mut pairs = Pairs::default();
-        for row in 0..batch.num_rows() {
-            for matched in self.index.matches(keys.get(row)).take(most) {
-                pairs.left.push(row as u64);
-                pairs.right.push(matched);
-            }
-        }
-        match &self.residual {
-            None => Ok(pairs),
-            Some(residual) => self.meeting(residual, batch, &pairs),
-        }
-    }
-
-    /// The pairs that meet the residual condition.
-    fn meeting(&self, residual: &Residual, batch: &RecordBatch, pairs: &Pairs) -> Result<Pairs> {
-        let mut met = Pairs::default();
-        for (left, right) in pairs.left.chunks(RESIDUAL_ROWS).zip(pairs.right.chunks(RESIDUAL_ROWS)) {
-            let rows = Joined { left: left.to_vec().into(), right: right.to_vec().into() };
-            let columns = self.pair_columns(batch.columns(), &rows)?;
-            let seen = with_rows(&residual.schema, columns, rows.left.len())?;
-            let mask = residual.predicate.evaluate(&seen).map_err(|error| of_probe_row(error, left))?;
-            for i in (0..left.len()).filter(|i| mask.is_valid(*i) && mask.value(*i)) {
-                met.left.push(left[i]);
-                met.right.push(right[i]);
-            }
-        }
-        Ok(met)
-    }
-
-    /// Notes the built rows that have matched, for [`finish`](Self::finish).
-    fn remember(&self, pairs: &Pairs) {
-        if !self.matched.is_empty() {
-            for row in &pairs.right {
-                self.matched[*row as usize / 32].fetch_or(1 << (row % 32), Ordering::Relaxed);
-            }
-        }
-    }
-
-    fn has_matched(&self, row: u32) -> bool {
-        self.matched[row as usize / 32].load(Ordering::Relaxed) >> (row % 32) & 1 == 1
-    }
-
-    /// The joined rows that probing gives, from the matches of a batch of `rows` rows.
-    fn joined(&self, pairs: Pairs, rows: usize) -> Joined {
-        let has_match = || {
-            let mut has = vec![false; rows];
-            pairs.left.iter().for_each(|row| has[*row as usize] = true);
-            has
+        let column = |i: &usize| match &self.table {
+            Table::Host(table) => Ok(host::largest_value(table.column(*i))),
+            Table::Cuda(table) => table.largest_value(*i),
         };
-        let kind = self.options.kind;
-        match kind {
-            JoinType::RightSemi | JoinType::RightAnti => Joined::default(),
-            JoinType::LeftSemi | JoinType::LeftAnti => {
-                let has = has_match();
-                let kept = (0..rows as u64).filter(|row| has[*row as usize] == (kind == JoinType::LeftSemi));
-                let left: UInt64Array = kept.collect::<Vec<_>>().into();
-                Joined { right: UInt32Array::new_null(left.len()), left }
-            }
-            JoinType::LeftMark => {
-                let right = has_match().into_iter().map(|has| has.then_some(0)).collect();
-                Joined { left: (0..rows as u64).collect::<Vec<_>>().into(), right }
-            }
-            _ if kind.keeps_left() => pairs.with_unmatched(rows),
-            _ => Joined { left: pairs.left.into(), right: pairs.right.into() },
-        }
+        self.spec.payload.iter().map(column).sum()
     }
 
-    /// The columns of joined rows of a probed batch.
-    fn assemble(&self, batch: &RecordBatch, rows: &Joined) -> Result<RecordBatch> {
-        let kind = self.options.kind;
-        let columns = match kind {
-            JoinType::Inner | JoinType::Left => self.pair_columns(batch.columns(), rows)?,
-            JoinType::Right | JoinType::Full => self.pair_columns(&self.merged_keys(batch)?, rows)?,
-            JoinType::RightSemi | JoinType::RightAnti => return Ok(RecordBatch::new_empty(self.schema.clone())),
-            JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => {
-                let mut columns = take_all(batch.columns(), &rows.left)?;
-                if kind == JoinType::LeftMark {
-                    let mark: BooleanArray = is_not_null(&rows.right).map_err(|e| Error::arrow(OP, e))?;
-                    columns.push(Arc::new(mark));
-                }
-                columns
-            }
-        };
-        with_rows(&self.schema, columns, rows.left.len())
-    }
-
-    fn pair_columns(&self, probe: &[ArrayRef], rows: &Joined) -> Result<Vec<ArrayRef>> {
-        let mut columns = take_all(probe, &rows.left)?;
-        columns.extend(take_all(self.payload.columns(), &rows.right)?);
-        Ok(columns)
-    }
-
-    /// The batch's columns, its keys in the types of the joined ones.
-    fn merged_keys(&self, batch: &RecordBatch) -> Result<Vec<ArrayRef>> {
-        let mut columns = batch.columns().to_vec();
-        for at in &self.probe_keys {
-            let field = self.schema.field(*at);
-            columns[*at] = cast_key(&columns[*at], field.data_type(), field.name())?;
-        }
-        Ok(columns)
-    }
-
-    /// Rows of the table alone, under the joined schema.
-    fn built_rows(&self, rows: &UInt32Array) -> Result<RecordBatch> {
-        let Some(table) = &self.table else { return Ok(RecordBatch::new_empty(self.schema.clone())) };
-        let taken = take_record_batch(table, rows).map_err(|e| Error::arrow(OP, e))?;
-        if !self.options.kind.pairs() {
-            return Ok(taken);
-        }
-        let probe_columns = self.schema.fields().len() - self.payload.num_columns();
-        let mut columns = Vec::with_capacity(self.schema.fields().len());
-        for (at, field) in self.schema.fields().iter().take(probe_columns).enumerate() {
-            columns.push(match self.probe_keys.iter().position(|key| *key == at) {
-                Some(key) => cast_key(taken.column(self.table_keys[key]), field.data_type(), field.name())?,
-                None => new_null_array(field.data_type(), rows.len()),
-            });
-        }
-        columns.extend(take_all(self.payload.columns(), rows)?);
-        with_rows(&self.schema, columns, rows.len())
+    fn check(&self, ctx: &ExecCtx, batch: &Batch) -> Result<()> {
+        ctx.expect(OP, self.placement())?;
+        ctx.expect(OP, batch.placement())?;
+        self.spec.check(batch)
     }
 }
 
-/// Rows of the two sides that match.
-#[derive(Debug, Default)]
-struct Pairs {
-    left: Vec<u64>,
-    right: Vec<u32>,
-}
-
-impl Pairs {
-    /// The pairs and, in their places, the probe rows that have none.
-    fn with_unmatched(self, rows: usize) -> Joined {
-        let (mut left, mut right) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
-        let mut next = 0;
-        for row in 0..rows as u64 {
-            let before = next;
-            while self.left.get(next) == Some(&row) {
-                right.push(Some(self.right[next]));
-                next += 1;
-            }
-            right.extend((before == next).then_some(None));
-            left.resize(right.len(), row);
-        }
-        Joined { left: left.into(), right: right.into() }
-    }
-}
-
-/// Probe row and built row (null for none) of every joined row.
-#[derive(Debug)]
-struct Joined {
-    left: UInt64Array,
-    right: UInt32Array,
-}
-
-impl Default for Joined {
-    fn default() -> Self {
-        Joined { left: Vec::<u64>::new().into(), right: Vec::<u32>::new().into() }
-    }
-}
-
-impl Joined {
-    fn slice(&self, from: usize, rows: usize) -> Self {
-        Joined { left: self.left.slice(from, rows), right: self.right.slice(from, rows) }
-    }
-}
-
-fn take_all(columns: &[ArrayRef], rows: &dyn Array) -> Result<Vec<ArrayRef>> {
-    columns.iter().map(|column| take(column, rows, None).map_err(|e| Error::arrow(OP, e))).collect()
-}
-
-/// A batch whose number of rows holds also without columns.
-fn with_rows(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    RecordBatch::try_new_with_options(schema.clone(), columns, &options).map_err(|e| Error::arrow(OP, e))
-}
-
-/// The error of a pair, under the number of its probe row.
-fn of_probe_row(error: Error, left: &[u64]) -> Error {
-    match error {
-        Error::InvalidInput { column, row: Some(row), why, .. } => {
-            Error::InvalidInput { op: OP, column, row: left.get(row as usize).copied(), why }
-        }
-        other => other,
-    }
-}
-
-/// Bytes of the largest value of a column with its offset and validity; the whole column where values are nested.
-fn largest_value(column: &ArrayRef) -> u64 {
-    let longest = |lengths: &mut dyn Iterator<Item = usize>| 17 + lengths.max().unwrap_or(0) as u64;
-    match column.data_type() {
-        DataType::Utf8 => longest(&mut column.as_string::<i32>().iter().flatten().map(str::len)),
-        DataType::LargeUtf8 => longest(&mut column.as_string::<i64>().iter().flatten().map(str::len)),
-        DataType::Binary => longest(&mut column.as_binary::<i32>().iter().flatten().map(<[u8]>::len)),
-        DataType::LargeBinary => longest(&mut column.as_binary::<i64>().iter().flatten().map(<[u8]>::len)),
-        // Views are copied as views; what they point to is shared.
-        DataType::Utf8View | DataType::BinaryView => 17,
-        DataType::FixedSizeBinary(width) => 1 + *width as u64,
-        other => match other.primitive_width() {
-            Some(width) => 1 + width as u64,
-            None => column.get_array_memory_size() as u64,
-        },
-    }
+/// First row and number of rows of each chunk.
+fn steps(rows: u64, step: usize) -> impl Iterator<Item = (u64, usize)> {
+    (0..rows).step_by(step).map(move |from| (from, (rows - from).min(step as u64) as usize))
 }

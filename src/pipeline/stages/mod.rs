@@ -11,13 +11,14 @@ mod preprocess;
 
 use arrow::array::RecordBatch;
 
+use crate::device::ExecCtx;
 use crate::error::Result;
 use crate::image::Preprocess;
 use crate::image::jpeg_decode::DecodeOptions;
 use crate::infer::Model;
 use crate::ops::HashScheme;
 use crate::ops::expr::Expr;
-use crate::ops::join::{HashJoin, JoinType};
+use crate::ops::join::JoinType;
 use crate::pipeline::Pipeline;
 
 pub use columns::SelectStage;
@@ -45,14 +46,15 @@ impl Pipeline {
         self.stage(stage)
     }
 
-    /// Joins a table in memory on columns of the same names, on the host; see [`HashJoin`]. The rows of the pipeline are
+    /// Joins a table in memory on columns of the same names, on the host; see
+    /// [`HashJoin`](crate::ops::join::HashJoin). The rows of the pipeline are
     /// the left side.
     ///
     /// # Errors
-    /// As [`HashJoin::build`]; `Unsupported` for the joins that [`JoinStage`] refuses.
+    /// As [`HashJoin::build`](crate::ops::join::HashJoin::build); `Unsupported` for the joins that [`JoinStage`] refuses.
     pub fn join(self, table: &[RecordBatch], on: &[&str], kind: JoinType) -> Result<Self> {
-        let join = HashJoin::build(table, on, self.schema(), kind)?;
-        self.stage(JoinStage::new(join))
+        let stage = JoinStage::of_table(&ExecCtx::host(1)?, table, on, self.schema(), kind)?;
+        self.stage(stage)
     }
 
     /// Adds a column of this name with the partition of each row, UInt32, by the hash of these columns; see

@@ -1,0 +1,204 @@
+//! The hash table over the built side, and where a key comes twice the built rows in the order of their slots.
+
+use arrow::datatypes::{DataType, Schema};
+
+use super::{CODE_IS_KEY, EqualForm, JoinTable, NULLS_EQUAL, TILE_ROWS, scratch_bytes, strided, tiled};
+use super::{codes_rows, digits_u32, insert_rows, runs_slots, scatter_u32, sums_u32};
+use crate::column::Batch;
+use crate::column::layout::Layout;
+use crate::device::{CudaCtx, DeviceBuffer, DeviceBufferMut, ExecCtx, Grid, In};
+use crate::error::{Error, Result};
+use crate::ops::gather::cuda::{device, on_device};
+use crate::ops::join::spec::Spec;
+use crate::ops::join::{JoinType, OP};
+use crate::ops::keys::{KeyKind, Reading, bytes_kind, key_table, values_type};
+use parking_lot::Mutex;
+
+/// Rows of a tile of the sort, `Radix::kTileItems`, and the bits and digits of a pass.
+pub(super) const SORT_TILE: u64 = 2048;
+pub(super) const DIGITS: u64 = 256;
+const DIGIT_BITS: u32 = 8;
+/// The most rows that the slots of a table can be numbered for.
+const MOST_BUILT: usize = 1 << 30;
+
+/// How the keys of both sides are read, and `EqualFlags`.
+#[derive(Debug)]
+pub(super) struct Readings {
+    pub(super) built: Vec<Reading>,
+    pub(super) probe: Vec<Reading>,
+    pub(super) flags: u32,
+}
+
+impl Readings {
+    /// Refuses what the device cannot do.
+    pub(super) fn new(spec: &Spec, table: &Schema, rows: usize) -> Result<Self> {
+        if rows > MOST_BUILT {
+            return Err(refused(format!("a built table of {rows} rows")));
+        }
+        for field in table.fields().iter().chain(spec.probe_schema().fields()) {
+            let what = || format!("column '{}' of type {}", field.name(), field.data_type());
+            Layout::check(field.data_type()).map_err(|_| refused(what()))?;
+        }
+        let (mut built, mut probe) = (Vec::new(), Vec::new());
+        for (at, probe_type) in spec.table_keys.iter().zip(spec.probe_key_types()) {
+            let (name, built_type) = (table.field(*at).name(), table.field(*at).data_type());
+            if matches!(spec.kind(), JoinType::Right | JoinType::Full) && built_type != probe_type {
+                let what = format!("key column '{name}' of {probe_type} and {built_type} in a {:?} join", spec.kind());
+                return Err(refused(what));
+            }
+            built.push(reading(name, built_type, probe_type)?);
+            probe.push(reading(name, probe_type, built_type)?);
+        }
+        let nulls = if spec.options.null_equals_null { NULLS_EQUAL } else { 0 };
+        let word = built.len() == 1 && built[0].form != EqualForm::Bytes as u32 && nulls == 0;
+        Ok(Readings { built, probe, flags: nulls | if word { CODE_IS_KEY } else { 0 } })
+    }
+
+    pub(super) fn code_is_key(&self) -> bool {
+        self.flags & CODE_IS_KEY != 0
+    }
+}
+
+/// How a key column is compared with one of type `other`.
+fn reading(name: &str, data_type: &DataType, other: &DataType) -> Result<Reading> {
+    let values = values_type(data_type);
+    let layout = Layout::of(values)?;
+    let (kind, form) = match (values, layout) {
+        (_, Layout::Null) => (KeyKind::Null, EqualForm::Word),
+        (_, Layout::Bits) => (KeyKind::Bits, EqualForm::Word),
+        (DataType::Float16 | DataType::Float32 | DataType::Float64, _) => (KeyKind::Unsigned, EqualForm::Float),
+        _ if values.is_signed_integer() && *values_type(other) == DataType::UInt64 => {
+            (KeyKind::Signed, EqualForm::NonNegative)
+        }
+        _ if values.is_signed_integer() => (KeyKind::Signed, EqualForm::Word),
+        (DataType::FixedSizeBinary(_), _) | (_, Layout::Fixed(16..)) => (KeyKind::Fixed, EqualForm::Bytes),
+        (_, Layout::Fixed(_)) => (KeyKind::Unsigned, EqualForm::Word),
+        _ => match bytes_kind(layout) {
+            Some(kind) => (kind, EqualForm::Bytes),
+            None => return Err(refused(format!("key column '{name}' of type {data_type}"))),
+        },
+    };
+    let width = if let Layout::Fixed(width) = layout { width } else { 0 };
+    Ok(Reading { kind, width, form: form as u32, out_width: 0 })
+}
+
+fn refused(what: String) -> Error {
+    Error::unsupported(OP, what, "on a device it is not, join on the host")
+}
+
+/// Slots for so many rows: a power of two, at a load of a half at most.
+pub(super) fn slots_for(rows: u64) -> u64 {
+    (2 * rows).next_power_of_two()
+}
+
+/// Passes of the sort by slot. Rows without one are numbered past the slots, by one bit more.
+pub(super) fn passes(slots: u64) -> u32 {
+    (slots.trailing_zeros() + 1).div_ceil(DIGIT_BITS)
+}
+
+/// Counts of a pass of the sort.
+pub(super) fn pass_counts(rows: u64) -> u64 {
+    DIGITS * rows.div_ceil(SORT_TILE)
+}
+
+/// See [`super::super::HashJoin::build`].
+pub(in crate::ops::join) fn build(ctx: &ExecCtx, spec: &Spec, table: &Batch) -> Result<JoinTable> {
+    let cuda = device(ctx)?;
+    let rows = table.num_rows();
+    let readings = Readings::new(spec, table.schema(), rows)?;
+    let count = slots_for(rows as u64);
+    let mut slots = cuda.allocate_zeroed(OP, 16 * count as usize)?;
+    let matched = match spec.kind().gives_built_rows() {
+        true => Some(Mutex::new(cuda.allocate_zeroed(OP, 4 * rows.div_ceil(32))?)),
+        false => None,
+    };
+    let mut order = None;
+    if rows > 0 {
+        let (slot_of_row, twice) = insert(cuda, spec, &readings, table, &mut slots)?;
+        if twice {
+            let (sorted, rows_by_slot) = sort(cuda, slot_of_row, passes(count))?;
+            let n = rows as u64;
+            // SAFETY: there are `n` sorted slots, each of them one of the table's or none.
+            unsafe { runs_slots(cuda, strided(n)?, sorted.input(), n, slots.output()) }?;
+            order = Some(rows_by_slot);
+        }
+    }
+    Ok(JoinTable { table: table.clone(), readings, slots: slots.freeze(), mask: count - 1, order, matched })
+}
+
+/// Puts each key into a slot. Gives the slot of each row and whether a key has two rows, for which it waits.
+fn insert(
+    ctx: &CudaCtx,
+    spec: &Spec,
+    readings: &Readings,
+    table: &Batch,
+    slots: &mut DeviceBufferMut,
+) -> Result<(DeviceBuffer, bool)> {
+    let (rows, n) = (table.num_rows(), table.num_rows() as u64);
+    let mask = slots.len() as u64 / 16 - 1;
+    let keys = spec.table_keys.iter().zip(&readings.built);
+    let keys = keys.map(|(key, reading)| Ok((on_device(&table.columns()[*key])?, *reading)));
+    let keys = keys.collect::<Result<Vec<_>>>()?;
+    let (columns, flags, grid) = (keys.len() as u32, readings.flags, strided(n)?);
+    let (_guards, words) = key_table(ctx, OP, &keys)?;
+    let mut codes = ctx.allocate(OP, 8 * rows)?;
+    let mut comparable = ctx.allocate(OP, 4 * rows.div_ceil(32))?;
+    // SAFETY: the table's columns have `n` rows, and there are a code and a bit for each.
+    unsafe { codes_rows(ctx, grid, words.input(), columns, flags, n, codes.output(), comparable.output()) }?;
+    let (codes, comparable) = (codes.freeze(), comparable.freeze());
+    let mut slot_of_row = ctx.allocate(OP, 4 * rows)?;
+    let mut twice = ctx.allocate_zeroed(OP, 4)?;
+    let (to_slots, to_rows, to_twice) = (slots.output(), slot_of_row.output(), twice.output());
+    let (from_codes, from_bits) = (codes.input(), comparable.input());
+    // SAFETY: as above; `mask + 1` zeroed slots, more than there are rows, and a number for each row.
+    unsafe {
+        insert_rows(
+            ctx,
+            grid,
+            words.input(),
+            columns,
+            flags,
+            from_codes,
+            from_bits,
+            n,
+            mask,
+            to_slots,
+            to_rows,
+            to_twice,
+        )
+    }?;
+    let mut found = [0; 4];
+    ctx.download_into(OP, &twice.freeze(), &mut found)?;
+    Ok((slot_of_row.freeze(), found != [0; 4]))
+}
+
+/// The keys in ascending order, and the rows that they were at, the first ones first.
+fn sort(ctx: &CudaCtx, mut keys: DeviceBuffer, passes: u32) -> Result<(DeviceBuffer, DeviceBuffer)> {
+    let n = keys.len() as u64 / 4;
+    let grid = Grid::linear(n.div_ceil(SORT_TILE) as u32, super::THREADS);
+    let counted = pass_counts(n);
+    let mut rows: Option<DeviceBuffer> = None;
+    for shift in (0..passes).map(|pass| DIGIT_BITS * pass) {
+        let [mut out_keys, mut out_rows] = [ctx.allocate(OP, 4 * n as usize)?, ctx.allocate(OP, 4 * n as usize)?];
+        let mut counts = ctx.allocate(OP, 4 * counted as usize)?;
+        let mut scratch = ctx.allocate_zeroed(OP, scratch_bytes(counted) as usize)?;
+        let of_rows = rows.as_ref().map_or(In::absent(), DeviceBuffer::input);
+        // SAFETY: keys and rows have `n` values, and so have the outputs; there is a count for each digit and tile, and
+        // a zeroed state for each tile of counts behind the ticket.
+        unsafe {
+            digits_u32(ctx, grid, keys.input(), n, shift, counts.output())?;
+            sums_u32(ctx, tiled(counted), counts.output(), counted, scratch.output())?;
+            let counts = counts.freeze();
+            let (to_keys, to_rows) = (out_keys.output(), out_rows.output());
+            scatter_u32(ctx, grid, keys.input(), of_rows, n, shift, counts.input(), to_keys, to_rows)?;
+        }
+        keys = out_keys.freeze();
+        rows = Some(out_rows.freeze());
+    }
+    match rows {
+        Some(rows) => Ok((keys, rows)),
+        None => Err(super::internal("a sort without passes")),
+    }
+}
+
+const _: () = assert!(DIGITS == 1 << DIGIT_BITS && SORT_TILE == 2 * TILE_ROWS);

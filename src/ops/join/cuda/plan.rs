@@ -1,0 +1,167 @@
+//! The device memory of a join before it runs: `build.rs`, `probe.rs` and `rows.rs` again, with sizes in place of buffers.
+
+use super::build::{Readings, pass_counts, passes, slots_for};
+use super::{JoinTable, scratch_bytes};
+use crate::column::{Batch, Column};
+use crate::device::MemoryPlan;
+use crate::error::{Error, Result};
+use crate::ops::gather::plan::{Forecast, Rows, Shape};
+use crate::ops::join::spec::Spec;
+use crate::ops::join::{JoinType, OP};
+use crate::ops::keys::table_bytes;
+
+/// See [`super::super::HashJoin::build_plan`].
+pub(in crate::ops::join) fn build_plan(spec: &Spec, table: &Batch) -> Result<MemoryPlan> {
+    let n = table.num_rows() as u64;
+    Readings::new(spec, table.schema(), table.num_rows())?;
+    let slots = slots_for(n);
+    let mut ledger = Forecast::default();
+    ledger.output(16 * slots);
+    if spec.kind().gives_built_rows() {
+        ledger.output(4 * n.div_ceil(32));
+    }
+    if n == 0 {
+        return Ok(ledger.plan());
+    }
+    // `insert`.
+    let keys = ledger.temporary(table_bytes(&columns(table, &spec.table_keys))?);
+    let [codes, comparable] = [8 * n, 4 * n.div_ceil(32)].map(|bytes| ledger.temporary(bytes));
+    let mut sorted = ledger.temporary(4 * n);
+    let twice = ledger.temporary(4);
+    [keys, codes, comparable, twice].into_iter().for_each(|bytes| ledger.free(bytes));
+    // `sort`.
+    let last = passes(slots) - 1;
+    let mut rows = 0;
+    for pass in 0..=last {
+        let out_keys = ledger.temporary(4 * n);
+        let out_rows = match pass == last {
+            true => {
+                ledger.output(4 * n);
+                0
+            }
+            false => ledger.temporary(4 * n),
+        };
+        let counts = ledger.temporary(4 * pass_counts(n));
+        let scratch = ledger.temporary(scratch_bytes(pass_counts(n)));
+        [counts, scratch, sorted, rows].into_iter().for_each(|bytes| ledger.free(bytes));
+        (sorted, rows) = (out_keys, out_rows);
+    }
+    Ok(ledger.plan())
+}
+
+/// See [`super::super::HashJoin::probe_plan`].
+pub(in crate::ops::join) fn probe_plan(
+    spec: &Spec,
+    table: &JoinTable,
+    batch: &Batch,
+    rows_out: usize,
+) -> Result<MemoryPlan> {
+    let mut ledger = Forecast::default();
+    let n = batch.num_rows() as u64;
+    if n == 0 {
+        return Ok(ledger.plan());
+    }
+    let rows_out = rows_out as u64;
+    let plan = Plan { spec, table, batch };
+    if spec.residual.is_some() {
+        let hint = "plan an inner join without the condition, and its filter";
+        return Err(Error::unsupported(OP, "a plan for a join with a residual condition", hint));
+    }
+    let joined = plan.rows(&mut ledger, spec.kind(), table.order.is_none())?;
+    plan.assembled(&mut ledger, joined, rows_out)?;
+    Ok(ledger.plan())
+}
+
+/// What the joined rows are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Joined {
+    /// The probed rows as they are, on the left.
+    All,
+    Listed,
+    Runs,
+    Nothing,
+}
+
+struct Plan<'a> {
+    spec: &'a Spec,
+    table: &'a JoinTable,
+    batch: &'a Batch,
+}
+
+impl Plan<'_> {
+    /// The tables of keys that `Probe::of_table` holds.
+    fn key_tables(&self, ledger: &mut Forecast) -> Result<u64> {
+        let probe = ledger.temporary(table_bytes(&columns(self.batch, &self.spec.probe_keys))?);
+        let built = match self.table.readings.code_is_key() {
+            true => 0,
+            false => ledger.temporary(table_bytes(&columns(&self.table.table, &self.spec.table_keys))?),
+        };
+        Ok(probe + built)
+    }
+
+    /// `Probe::rows`.
+    fn rows(&self, ledger: &mut Forecast, kind: JoinType, unique: bool) -> Result<Joined> {
+        let n = self.batch.num_rows() as u64;
+        let keys = self.key_tables(ledger)?;
+        let joined = match kind {
+            JoinType::Left | JoinType::Full if unique => {
+                ledger.temporary(4 * n);
+                Joined::All
+            }
+            JoinType::LeftMark => {
+                ledger.output(4 * n.div_ceil(32));
+                Joined::All
+            }
+            kind if kind.pairs() && !unique => {
+                count(ledger, n);
+                Joined::Runs
+            }
+            JoinType::RightSemi | JoinType::RightAnti => Joined::Nothing,
+            kind => {
+                // `Selected`.
+                let _left = ledger.temporary(4 * n);
+                let _right = if kind.pairs() { ledger.temporary(4 * n) } else { 0 };
+                let others = [8, scratch_bytes(n)].map(|bytes| ledger.temporary(bytes));
+                others.into_iter().for_each(|bytes| ledger.free(bytes));
+                Joined::Listed
+            }
+        };
+        ledger.free(keys);
+        Ok(joined)
+    }
+
+    /// `JoinTable::assemble` of one chunk, with the chunk.
+    fn assembled(&self, ledger: &mut Forecast, joined: Joined, rows: u64) -> Result<()> {
+        if joined == Joined::Nothing {
+            return Ok(());
+        }
+        if joined == Joined::Runs {
+            let _chunk = [ledger.temporary(4 * rows), ledger.temporary(4 * rows)];
+        }
+        if joined != Joined::All {
+            gather(ledger, &self.batch.columns().iter().collect::<Vec<_>>(), rows, false)?;
+        }
+        let kind = self.spec.kind();
+        match kind.pairs() {
+            true => gather(ledger, &self.table.payload(self.spec), rows, kind.keeps_left()),
+            false => Ok(()),
+        }
+    }
+}
+
+fn gather(ledger: &mut Forecast, columns: &[&Column], rows: u64, nullable: bool) -> Result<()> {
+    let shapes = columns.iter().map(|column| Shape::of(column)).collect::<Result<Vec<_>>>()?;
+    ledger.columns(&shapes.iter().collect::<Vec<_>>(), Rows { count: rows, nullable, repeated: true });
+    Ok(())
+}
+
+/// `Probe::count`.
+fn count(ledger: &mut Forecast, n: u64) {
+    let _runs = [ledger.temporary(4 * n), ledger.temporary(8 * n)];
+    let others = [8, 8, scratch_bytes(n)].map(|bytes| ledger.temporary(bytes));
+    others.into_iter().for_each(|bytes| ledger.free(bytes));
+}
+
+fn columns<'b>(batch: &'b Batch, keys: &[usize]) -> Vec<&'b Column> {
+    keys.iter().map(|key| &batch.columns()[*key]).collect()
+}

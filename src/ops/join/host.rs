@@ -1,0 +1,272 @@
+//! Host twin: keys in arrow-rs's row format, which makes keys of any types comparable bytes, and a hash map over them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array,
+};
+use arrow::compute::take;
+use arrow::datatypes::{DataType, SchemaRef};
+
+use super::keys::{Index, Keys, cast_key};
+use super::spec::{Residual, Spec, of_probe_row};
+use super::{JoinType, OP};
+use crate::column::layout::Layout;
+use crate::error::{Error, Result};
+use crate::ops::gather::host as gather;
+
+/// Stands for no built row.
+const NONE: u32 = u32::MAX;
+/// Pairs that a residual condition sees at a time.
+const RESIDUAL_ROWS: usize = 1 << 16;
+
+#[derive(Debug)]
+pub(super) struct Table {
+    table: RecordBatch,
+    index: Index,
+    /// A bit a built row that has matched, for joins that ask at the end.
+    matched: Vec<AtomicU32>,
+}
+
+impl Table {
+    pub(super) fn build(spec: &Spec, table: &RecordBatch) -> Result<Self> {
+        let rows = table.num_rows();
+        let keys = Keys::new(table, &spec.table_keys, &spec.key_types, spec.options.null_equals_null)?;
+        let words = if spec.kind().gives_built_rows() { rows.div_ceil(32) } else { 0 };
+        let matched = (0..words).map(|_| AtomicU32::new(0)).collect();
+        Ok(Table { table: table.clone(), index: Index::new(&keys, rows), matched })
+    }
+
+    pub(super) fn nbytes(&self) -> u64 {
+        (self.table.get_array_memory_size() + self.index.nbytes() + 4 * self.matched.len()) as u64
+    }
+
+    pub(super) fn column(&self, i: usize) -> &ArrayRef {
+        self.table.column(i)
+    }
+
+    /// The rows that probing gives; with `remember` their matches are noted for the end.
+    pub(super) fn joined(&self, spec: &Spec, batch: &RecordBatch, remember: bool) -> Result<Joined> {
+        let pairs = self.pairs(spec, batch)?;
+        if remember && !self.matched.is_empty() {
+            for row in &pairs.right {
+                self.matched[*row as usize / 32].fetch_or(1 << (row % 32), Ordering::Relaxed);
+            }
+        }
+        Ok(pairs.joined(spec.kind(), batch.num_rows()))
+    }
+
+    /// The pairs of rows that match, by probe row, then built row. Where the join only asks whether a probe row has a
+    /// match, one pair a row may stand for all.
+    fn pairs(&self, spec: &Spec, batch: &RecordBatch) -> Result<Pairs> {
+        let keys = Keys::new(batch, &spec.probe_keys, &spec.key_types, spec.options.null_equals_null)?;
+        let left_only = !spec.kind().pairs() && !spec.kind().gives_built_rows();
+        let most = if left_only && spec.residual.is_none() { 1 } else { usize::MAX };
+        let mut pairs = Pairs::default();
+        for row in 0..batch.num_rows() {
+            for matched in self.index.matches(keys.get(row)).take(most) {
+                pairs.left.push(row as u32);
+                pairs.right.push(matched);
+            }
+        }
+        match &spec.residual {
+            None => Ok(pairs),
+            Some(residual) => self.meeting(spec, residual, batch, &pairs),
+        }
+    }
+
+    /// The pairs that meet the residual condition.
+    fn meeting(&self, spec: &Spec, residual: &Residual, batch: &RecordBatch, pairs: &Pairs) -> Result<Pairs> {
+        let mut met = Pairs::default();
+        for (left, right) in pairs.left.chunks(RESIDUAL_ROWS).zip(pairs.right.chunks(RESIDUAL_ROWS)) {
+            let rows = Joined { left: left.to_vec(), right: right.to_vec() };
+            let columns = self.pair_columns(spec, batch.columns(), &rows)?;
+            let seen = with_rows(&residual.schema, columns, rows.len())?;
+            let of_row = |row: usize| Ok(left.get(row).map(|row| u64::from(*row)));
+            let mask = residual.predicate.evaluate(&seen).map_err(|error| of_probe_row(error, of_row))?;
+            for i in (0..left.len()).filter(|i| mask.is_valid(*i) && mask.value(*i)) {
+                met.left.push(left[i]);
+                met.right.push(right[i]);
+            }
+        }
+        Ok(met)
+    }
+
+    /// The columns of joined rows of a probed batch.
+    pub(super) fn assemble(&self, spec: &Spec, batch: &RecordBatch, rows: &Joined) -> Result<RecordBatch> {
+        let kind = spec.kind();
+        let columns = match kind {
+            JoinType::Inner | JoinType::Left => self.pair_columns(spec, batch.columns(), rows)?,
+            JoinType::Right | JoinType::Full => self.pair_columns(spec, &merged_keys(spec, batch)?, rows)?,
+            JoinType::RightSemi | JoinType::RightAnti => return Ok(RecordBatch::new_empty(spec.schema.clone())),
+            JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => {
+                let mut columns = take_all(batch.columns(), &rows.left)?;
+                if kind == JoinType::LeftMark {
+                    let mark: BooleanArray = rows.right.iter().map(|row| Some(*row != NONE)).collect();
+                    columns.push(Arc::new(mark));
+                }
+                columns
+            }
+        };
+        with_rows(&spec.schema, columns, rows.len())
+    }
+
+    fn pair_columns(&self, spec: &Spec, probe: &[ArrayRef], rows: &Joined) -> Result<Vec<ArrayRef>> {
+        let mut columns = take_all(probe, &rows.left)?;
+        columns.extend(take_all(spec.payload.iter().map(|i| self.column(*i)), &rows.right)?);
+        Ok(columns)
+    }
+
+    /// The built rows that the join gives at the end, alone.
+    pub(super) fn rows_at_end(&self, spec: &Spec) -> Vec<u32> {
+        let wanted = spec.kind() == JoinType::RightSemi;
+        let matched = |row: u32| self.matched[row as usize / 32].load(Ordering::Relaxed) >> (row % 32) & 1 == 1;
+        let total = if spec.kind().gives_built_rows() { self.table.num_rows() as u32 } else { 0 };
+        (0..total).filter(|row| matched(*row) == wanted).collect()
+    }
+
+    /// Rows of the table alone, under the joined schema.
+    pub(super) fn built_rows(&self, spec: &Spec, rows: &[u32]) -> Result<RecordBatch> {
+        let taken = with_rows(self.table.schema_ref(), take_all(self.table.columns(), rows)?, rows.len())?;
+        if !spec.kind().pairs() {
+            return Ok(taken);
+        }
+        let mut columns = Vec::with_capacity(spec.schema.fields().len());
+        for (at, field) in spec.schema.fields().iter().take(spec.probe_columns()).enumerate() {
+            columns.push(match spec.key_at(at) {
+                Some(key) => cast_key(taken.column(spec.table_keys[key]), field.data_type(), field.name())?,
+                None => new_null_array(field.data_type(), rows.len()),
+            });
+        }
+        columns.extend(spec.payload.iter().map(|i| taken.column(*i).clone()));
+        with_rows(&spec.schema, columns, rows.len())
+    }
+}
+
+/// The batch's columns, its keys in the types of the joined ones.
+fn merged_keys(spec: &Spec, batch: &RecordBatch) -> Result<Vec<ArrayRef>> {
+    let mut columns = batch.columns().to_vec();
+    for at in &spec.probe_keys {
+        let field = spec.schema.field(*at);
+        columns[*at] = cast_key(&columns[*at], field.data_type(), field.name())?;
+    }
+    Ok(columns)
+}
+
+/// Rows of the two sides that match.
+#[derive(Debug, Default)]
+struct Pairs {
+    left: Vec<u32>,
+    right: Vec<u32>,
+}
+
+impl Pairs {
+    /// The joined rows that probing gives, from the matches of a batch of `rows` rows.
+    fn joined(self, kind: JoinType, rows: usize) -> Joined {
+        let has_match = || {
+            let mut has = vec![false; rows];
+            self.left.iter().for_each(|row| has[*row as usize] = true);
+            has
+        };
+        match kind {
+            JoinType::RightSemi | JoinType::RightAnti => Joined::default(),
+            JoinType::LeftSemi | JoinType::LeftAnti => {
+                let has = has_match();
+                let kept = (0..rows as u32).filter(|row| has[*row as usize] == (kind == JoinType::LeftSemi));
+                let left: Vec<u32> = kept.collect();
+                Joined { right: vec![NONE; left.len()], left }
+            }
+            JoinType::LeftMark => {
+                let right = has_match().into_iter().map(|has| if has { 0 } else { NONE }).collect();
+                Joined { left: (0..rows as u32).collect(), right }
+            }
+            _ if kind.keeps_left() => self.with_unmatched(rows),
+            _ => Joined { left: self.left, right: self.right },
+        }
+    }
+
+    /// The pairs and, in their places, the probe rows that have none.
+    fn with_unmatched(self, rows: usize) -> Joined {
+        let (mut left, mut right) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
+        let mut next = 0;
+        for row in 0..rows as u32 {
+            let before = next;
+            while self.left.get(next) == Some(&row) {
+                right.push(self.right[next]);
+                next += 1;
+            }
+            right.extend((before == next).then_some(NONE));
+            left.resize(right.len(), row);
+        }
+        Joined { left, right }
+    }
+}
+
+/// Probe row and built row ([`NONE`] for none) of every joined row.
+#[derive(Debug, Default)]
+pub(super) struct Joined {
+    left: Vec<u32>,
+    right: Vec<u32>,
+}
+
+impl Joined {
+    pub(super) fn len(&self) -> usize {
+        self.left.len()
+    }
+
+    pub(super) fn slice(&self, from: usize, rows: usize) -> Self {
+        Joined { left: self.left[from..][..rows].to_vec(), right: self.right[from..][..rows].to_vec() }
+    }
+
+    pub(super) fn probe_rows(&self) -> Vec<u64> {
+        self.left.iter().map(|row| u64::from(*row)).collect()
+    }
+
+    /// Joined rows, and the most of one probe row.
+    pub(super) fn fan_out(&self) -> (u64, u64) {
+        let most = self.left.chunk_by(|a, b| a == b).map(<[u32]>::len).max().unwrap_or(0);
+        (self.len() as u64, most as u64)
+    }
+}
+
+fn take_all<'a>(columns: impl IntoIterator<Item = &'a ArrayRef>, rows: &[u32]) -> Result<Vec<ArrayRef>> {
+    columns.into_iter().map(|column| taken(column, rows)).collect()
+}
+
+/// The rows of these numbers. What has no layout on a device arrow-rs takes.
+fn taken(column: &ArrayRef, rows: &[u32]) -> Result<ArrayRef> {
+    if Layout::check(column.data_type()).is_ok() {
+        return gather::taken(column, rows);
+    }
+    let rows: UInt32Array = rows.iter().map(|row| (*row != NONE).then_some(*row)).collect();
+    take(column, &rows, None).map_err(|e| Error::arrow(OP, e))
+}
+
+/// A batch whose number of rows holds also without columns.
+fn with_rows(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    RecordBatch::try_new_with_options(schema.clone(), columns, &options).map_err(|e| Error::arrow(OP, e))
+}
+
+/// Bytes of the largest value of a column with its offset and validity; the whole column where values are nested.
+pub(super) fn largest_value(column: &ArrayRef) -> u64 {
+    let longest = |lengths: &mut dyn Iterator<Item = usize>| 17 + lengths.max().unwrap_or(0) as u64;
+    match column.data_type() {
+        DataType::Utf8 => longest(&mut column.as_string::<i32>().iter().flatten().map(str::len)),
+        DataType::LargeUtf8 => longest(&mut column.as_string::<i64>().iter().flatten().map(str::len)),
+        DataType::Binary => longest(&mut column.as_binary::<i32>().iter().flatten().map(<[u8]>::len)),
+        DataType::LargeBinary => longest(&mut column.as_binary::<i64>().iter().flatten().map(<[u8]>::len)),
+        _ => fixed_value(column.data_type()).unwrap_or_else(|| column.get_array_memory_size() as u64),
+    }
+}
+
+/// The same for types whose values are of one size.
+pub(super) fn fixed_value(data_type: &DataType) -> Option<u64> {
+    match data_type {
+        // Views are copied as views; what they point to is shared.
+        DataType::Utf8View | DataType::BinaryView => Some(17),
+        DataType::FixedSizeBinary(width) => Some(1 + *width as u64),
+        other => other.primitive_width().map(|width| 1 + width as u64),
+    }
+}
