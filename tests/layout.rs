@@ -21,7 +21,6 @@ const EXCEPTIONS: &[(&str, &[Part], &str)] = &[
     ("image/tensor", &[Part::Kernel, Part::Test, Part::Bench], "the tensor column's layout; tested by normalize"),
     ("infer/model", &[Part::Kernel, Part::Bench], "runs backends on the host; models on the device are work to come"),
     ("infer/shape", &[Part::Kernel, Part::Test, Part::Bench], "descriptions of tensors; every model test reads them"),
-    ("ops/expr", &[Part::Bench], "its kernels are written at run time; filter's bench is to come with an expression"),
     ("ops/keys", &[Part::Kernel, Part::Test, Part::Bench], "the table of key columns; every test of hash reads it"),
     ("ops/cast", &[Part::Kernel], "a select list of casts: expr writes the kernel"),
     ("ops/concat", &[Part::Kernel], "whole columns as pieces: pieces has the kernel"),

@@ -3,6 +3,7 @@
 mod cast;
 mod concat;
 mod drop_nulls;
+mod expr;
 mod filter;
 mod gather;
 mod hash;
@@ -25,6 +26,7 @@ pub fn benches(criterion: &mut Criterion) {
     cast::benches(criterion);
     concat::benches(criterion);
     drop_nulls::benches(criterion);
+    expr::benches(criterion);
     filter::benches(criterion);
     gather::benches(criterion);
     hash::benches(criterion);
@@ -37,6 +39,7 @@ pub fn device_benches(criterion: &mut Criterion<CudaTime>, ctx: &ExecCtx) {
     cast::device_benches(criterion, ctx);
     concat::device_benches(criterion, ctx);
     drop_nulls::device_benches(criterion, ctx);
+    expr::device_benches(criterion, ctx);
     filter::device_benches(criterion, ctx);
     gather::device_benches(criterion, ctx);
     hash::device_benches(criterion, ctx);

@@ -49,7 +49,7 @@ impl Predicate {
         ctx.expect(OP, batch.placement())?;
         let rows = batch.num_rows();
         let Some(cuda) = ctx.as_cuda().filter(|_| rows > 0) else {
-            return Column::from_array(Arc::new(self.evaluate_here(batch)?)).to(ctx);
+            return Column::from_array(Arc::new(ctx.pool().install(|| self.evaluate_here(batch))?)).to(ctx);
         };
         let columns = columns_of(batch)?;
         let program = self.programs.evaluate(&[&self.root], &columns)?;

@@ -247,7 +247,7 @@ impl Projection {
                 0 => RecordBatch::new_empty(batch.schema().clone()),
                 _ => batch.to_record_batch()?,
             };
-            return Batch::from_record_batch(&self.evaluate(&rows)?).to(ctx);
+            return Batch::from_record_batch(&ctx.pool().install(|| self.evaluate(&rows))?).to(ctx);
         };
         let computed = self.computed();
         let results = match computed.is_empty() {
