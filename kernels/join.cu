@@ -464,14 +464,6 @@ extern "C" __global__ void __launch_bounds__(Policy::kThreads)
     }
 }
 
-// Appends words at a place of a longer list.
-extern "C" __global__ void __launch_bounds__(Policy::kThreads)
-    join_append_u32(const uint32_t* words, uint64_t n, uint64_t at, uint32_t* out) {
-    for (uint64_t i = warpline::grid_thread(); i < n; i += warpline::grid_threads()) {
-        out[at + i] = words[i];
-    }
-}
-
 // The probes, by what they look rows up in.
 #define WARPLINE_JOIN_PROBES(NAME, FINDER, ...)                                                                    \
     extern "C" __global__ void __launch_bounds__(Policy::kThreads)                                                 \

@@ -108,8 +108,6 @@ kernel! {
     );
     /// Notes built rows as matched.
     fn mark_rows[entries::MARK_ROWS](rows: In<'_, u32>, n: u64, matched: Out<'_, u32>);
-    /// Words at a place of a longer list.
-    fn append_u32[entries::APPEND_U32](words: In<'_, u32>, n: u64, at: u64, out: Out<'_, u32>);
 }
 
 /// See [`super::HashJoin`].

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
 
-use super::{append_u32, expand_rows, internal, strided, tiled};
+use super::{expand_rows, internal, tiled};
 use crate::column::{Batch, Column, DeviceColumn};
 use crate::device::{CudaCtx, DeviceBuffer, ExecCtx};
 use crate::error::Result;
@@ -43,10 +43,16 @@ pub(in crate::ops::join) struct Runs {
     pub(super) order: Option<DeviceBuffer>,
 }
 
+impl Listed {
+    fn none(ctx: &CudaCtx) -> Result<Self> {
+        let empty = Some(ctx.allocate(OP, 0)?.freeze());
+        Ok(Listed { len: 0, left: empty.clone(), right: empty.clone(), mark: empty })
+    }
+}
+
 impl Rows {
     pub(super) fn none(ctx: &CudaCtx) -> Result<Self> {
-        let empty = Some(ctx.allocate(OP, 0)?.freeze());
-        Ok(Rows::Listed(Listed { len: 0, left: empty.clone(), right: empty.clone(), mark: empty }))
+        Ok(Rows::Listed(Listed::none(ctx)?))
     }
 
     pub(in crate::ops::join) fn len(&self) -> u64 {
@@ -160,21 +166,11 @@ impl Chunk {
 /// Pairs that met a condition, put together from parts, in which they are batches of two columns.
 pub(super) fn listed(ctx: &ExecCtx, parts: &[Batch]) -> Result<Listed> {
     let cuda = device(ctx)?;
-    let len = parts.iter().map(|part| part.num_rows() as u64).sum();
-    let side = |side: usize| -> Result<Option<DeviceBuffer>> {
-        let columns = parts.iter().map(|part| on_device(&part.columns()[side])).collect::<Result<Vec<_>>>()?;
-        if let [column] = columns.as_slice() {
-            return Ok(column.buffers().first().cloned());
-        }
-        let mut whole = cuda.allocate(OP, 4 * len as usize)?;
-        let mut at = 0;
-        for column in columns {
-            let (Some(words), n) = (column.buffers().first(), column.len() as u64) else { continue };
-            // SAFETY: the list has room for the rows of all parts.
-            unsafe { append_u32(cuda, strided(n)?, words.input(), n, at, whole.output()) }?;
-            at += n;
-        }
-        Ok(Some(whole.freeze()))
+    let Some(first) = parts.first() else { return Listed::none(cuda) };
+    let side = |side: usize| -> Result<Vec<Piece<'_>>> {
+        parts.iter().map(|part| Ok(Piece::whole(on_device(&part.columns()[side])?))).collect()
     };
-    Ok(Listed { len, left: side(0)?, right: side(1)?, mark: None })
+    let sides = pieces::join(cuda, OP, first.schema(), vec![side(0)?, side(1)?])?;
+    let rows = |side: usize| sides[side].buffers().first().cloned();
+    Ok(Listed { len: sides[0].len() as u64, left: rows(0), right: rows(1), mark: None })
 }
