@@ -421,3 +421,39 @@ fn mistakes_name_the_column() {
     assert!(message(&["a"], &floats).contains("the key is Int64 on the left and Float64"));
     assert!(message(&[], &left).contains("no key columns"));
 }
+
+/// Bytes of device memory that a context's pool holds, and the most that it held.
+fn held(ctx: &ExecCtx) -> (u64, u64) {
+    let ledger = ctx.as_cuda().expect("a device").ledger();
+    (ledger.used(), ledger.peak())
+}
+
+#[test]
+fn memory_stays_within_the_plans() {
+    let duplicates = (numbers(3000, 900, 6), numbers(2500, 900, 7));
+    let once = (numbers(3000, 2500, 8), unique(2500));
+    with_device(|ctx| {
+        for ((left, right), kind) in [&duplicates, &once].into_iter().flat_map(|sides| KINDS.map(|kind| (sides, kind)))
+        {
+            // Pools of their own, so that the probe's peak is not the build's.
+            let [building, probing] = [(); 2].map(|()| ctx.with_budget(u64::MAX).expect("a budget"));
+            let table = right.to(&building).expect("upload");
+            let (before, _) = held(&building);
+            let join = HashJoin::build(&building, &table, &["k"], left.schema(), kind).expect("builds");
+            let plan = HashJoin::build_plan(right, &["k"], left.schema(), kind).expect("a plan");
+            let (used, peak) = held(&building);
+            assert!(
+                peak - before <= plan.workspace + plan.output,
+                "{kind:?}: build took {} of {plan:?}",
+                peak - before
+            );
+            assert!(used - before <= plan.output, "{kind:?}: {} are held of {plan:?}", used - before);
+
+            let batch = left.to(&probing).expect("upload");
+            let (before, _) = held(&probing);
+            let joined = join.probe(&probing, &batch).expect("joins");
+            let plan = join.probe_plan(left, joined.num_rows()).expect("a plan");
+            assert_eq!(held(&probing).1 - before, plan.workspace + plan.output, "{kind:?}: {plan:?}");
+        }
+    });
+}
