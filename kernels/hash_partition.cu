@@ -7,16 +7,15 @@
 // them by matches within its warps, learns by decoupled look-back, a chain for each digit, how many rows of the digit
 // lie in lower tiles, and moves the rows of every column out of the tile in the order of their digits, so that each
 // digit's rows are written as one run. The first tile's chains begin at the sums of the counts.
-// `hash_partition_rows` numbers the rows of one partition, for gather.cu.
 // Buffers: table as in hash.cu; ids, n partitions; counts (may be null), zeroed, a word for each partition; columns, a
 // table of `count` columns whose outputs hold n rows and whose bitmaps are zeroed; digit_counts, rows of each digit;
 // scratch, zeroed, a ticket of 8 bytes and a state of 4 for each tile and digit.
 // Nulls: a null key hashes as the scheme has it, in Iceberg's to 0; values under null rows are copied as they are. NaN:
 // bits are moved. Overflow: n is below 2^31, so that a state holds every prefix; byte positions have 64 bits.
-// Launch: 256 threads. ids and rows grid-stride; move_columns a block for each 8,192 rows, with dynamic shared memory of
+// Launch: 256 threads. ids grid-stride; move_columns a block for each 8,192 rows, with dynamic shared memory of
 // 32 KB and 6 bytes for each digit, of which there are at most 4,096.
 // Bytes per row: ids reads the keys, writes 4. move_columns reads 4, reads and writes each column's width and 1/8 of
-// validity, and for each digit 8/8,192 bytes of states. rows writes 4.
+// validity, and for each digit 8/8,192 bytes of states.
 // Determinism: a row's target is a function of the ids; bits are or-ed into zeros.
 
 #include <cstdint>
@@ -400,13 +399,5 @@ extern "C" __global__ void __launch_bounds__(Policy::kThreads, Policy::kBlocks)
     const Tile tile = order_tile(ids, n, shift, digits, digit_counts, scratch);
     for (uint32_t i = 0; i < count; ++i) {
         move_column(warpline::read_column(columns, i), tile);
-    }
-}
-
-// The numbers of `n` rows from `first` on.
-extern "C" __global__ void __launch_bounds__(Policy::kThreads)
-    hash_partition_rows(uint32_t first, uint64_t n, uint32_t* __restrict__ out) {
-    for (uint64_t i = warpline::grid_thread(); i < n; i += warpline::grid_threads()) {
-        out[i] = first + static_cast<uint32_t>(i);
     }
 }

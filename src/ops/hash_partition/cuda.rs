@@ -25,8 +25,6 @@ const DIGIT_BITS: u32 = 12;
 /// multiprocessor.
 const IDS_ROWS: u64 = 4096;
 const IDS_BLOCKS: u32 = 8;
-/// Blocks beyond which a grid-stride launch gains nothing.
-const MOST_BLOCKS: u64 = 1 << 20;
 
 kernel! {
     /// Partitions of rows by a table of `KeyColumn`s, and how many rows each has.
@@ -39,8 +37,6 @@ kernel! {
         columns: In<'_, u64>, count: u32, ids: In<'_, u32>, n: u64, shift: u32, digits: u32, digit_counts: In<'_, u32>,
         scratch: Out<'_, u64>,
     );
-    /// Numbers of neighbouring rows.
-    fn row_numbers[entries::ROWS](first: u32, n: u64, out: Out<'_, u32>);
 }
 
 /// What the rows are partitioned by.
@@ -173,20 +169,6 @@ fn digit_counts(by_partition: &[u32]) -> (Vec<u32>, Vec<u32>) {
     let mut low = vec![0; MOST_DIGITS as usize];
     blocks.for_each(|block| low.iter_mut().zip(block).for_each(|(sum, count)| *sum += count));
     (low, high)
-}
-
-/// The rows of one partition out of the partitioned batch.
-pub(super) fn rows(ctx: &ExecCtx, batch: &Batch, rows: std::ops::Range<u32>) -> Result<Batch> {
-    let cuda = device(ctx)?;
-    let n = rows.len();
-    let mut numbers = cuda.allocate(OP, n * 4)?;
-    let grid = Grid::cover(OP, (n as u64).min(MOST_BLOCKS * u64::from(THREADS)), THREADS)?;
-    // SAFETY: the output has `n` words.
-    unsafe { row_numbers(cuda, grid, rows.start, n as u64, numbers.output()) }?;
-    let sources = Sources { buffer: numbers.freeze(), rows: n, nullable: false };
-    let columns = batch.columns().iter().map(on_device).collect::<Result<Vec<_>>>()?;
-    let columns = Gather { ctx: cuda, op: OP, sources: &sources }.columns(&columns)?;
-    Batch::try_new(batch.schema().clone(), columns.into_iter().map(Column::from).collect(), n, ctx.placement())
 }
 
 /// Books what [`partition`] takes beside its inputs, for a table of keys of so many bytes.

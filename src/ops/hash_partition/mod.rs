@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::ops::gather::plan::Forecast;
 use crate::ops::hash::{self, HashScheme};
 use crate::ops::keys::{Reading, table_bytes};
+use crate::ops::slice::slice;
 
 const OP: &str = "hash partition";
 
@@ -213,17 +214,16 @@ impl Partitions {
         }
     }
 
-    /// One partition as a batch of its own: on the host a slice, on a device a copy.
+    /// One partition as a batch of its own: a [`slice`](crate::ops::slice()) of all rows.
     ///
     /// # Errors
     /// `InvalidInput` past the last partition, `WrongDevice` when the partitions are not where `ctx` runs.
     ///
     /// # Synchronization
-    /// On a device waits once for each level of strings, binary and lists.
+    /// As [`slice`](crate::ops::slice()).
     ///
     /// # Cost
-    /// On the host nothing by row. On a device what [`gather`](crate::ops::gather) costs for the partition's rows; no
-    /// more memory than [`gather_plan`](crate::ops::gather_plan) tells for them.
+    /// As [`slice`](crate::ops::slice()): on the host nothing by row, on a device no more than a copy of the rows.
     pub fn partition(&self, ctx: &ExecCtx, partition: usize) -> Result<Batch> {
         ctx.expect(OP, self.batch.placement())?;
         let Some(rows) = self.rows(partition) else {
@@ -232,16 +232,7 @@ impl Partitions {
                 format!("there are {} partitions, from 0 on, no {partition}", self.count()),
             ));
         };
-        match ctx.placement() {
-            _ if rows.len() == self.batch.num_rows() => Ok(self.batch.clone()),
-            Placement::Host => {
-                let slice = |column: &Column| column.to_array().map(|array| array.slice(rows.start, rows.len()));
-                let columns = self.batch.columns().iter().map(|column| slice(column).map(Column::from_array));
-                let columns = columns.collect::<Result<_>>()?;
-                Batch::try_new(self.batch.schema().clone(), columns, rows.len(), Placement::Host)
-            }
-            Placement::Cuda(_) => cuda::rows(ctx, &self.batch, rows.start as u32..rows.end as u32),
-        }
+        slice(ctx, &self.batch, rows.start, rows.len())
     }
 }
 
