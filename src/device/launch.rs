@@ -36,6 +36,12 @@ impl Grid {
         }
     }
 
+    /// Blocks of `threads` whose threads take `items` in turns: one each, until more blocks gain nothing.
+    pub fn strided(items: u64, threads: u32) -> Self {
+        const MOST_BLOCKS: u64 = 1 << 20;
+        Grid::linear(items.div_ceil(u64::from(threads)).min(MOST_BLOCKS) as u32, threads)
+    }
+
     /// A row of blocks.
     pub fn linear(blocks: u32, threads: u32) -> Self {
         Grid { blocks: (blocks, 1, 1), threads: (threads, 1), shared_bytes: 0 }

@@ -15,8 +15,6 @@ use super::{OP, check_dictionary, is_mask};
 
 /// Threads of every block here; `Policy::kThreads` of the kernel.
 const THREADS: u32 = 256;
-/// Blocks beyond which a grid-stride launch gains nothing.
-const MOST_BLOCKS: u64 = 1 << 16;
 
 kernel! {
     /// The rows in which no column of a table of `KeyColumn`s is null.
@@ -36,7 +34,7 @@ pub(super) fn mask(ctx: &ExecCtx, columns: &[&Column], rows: usize) -> Result<Co
     let keys = columns.iter().map(|column| Ok((on_device(column)?, reading(column)?))).collect::<Result<Vec<_>>>()?;
     let (guards, table) = key_table(cuda, OP, &keys)?;
     let mut mask = cuda.allocate(OP, bit_bytes(rows))?;
-    let grid = Grid::cover(OP, (rows as u64).min(MOST_BLOCKS * u64::from(THREADS)), THREADS)?;
+    let grid = Grid::strided(rows as u64, THREADS);
     // SAFETY: the table's columns have `rows` rows, and the mask as many bits in whole words.
     unsafe { mask_rows(cuda, grid, table.input(), keys.len() as u32, rows as u64, mask.output()) }?;
     drop(guards);

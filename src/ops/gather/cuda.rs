@@ -89,7 +89,7 @@ fn sources(
         OutOfRange::IsNull => None,
     };
     let mut buffer = ctx.allocate(OP, n * 4)?;
-    let grid = strided(n as u64)?;
+    let grid = Grid::strided(n as u64, THREADS);
     let values = indices.buffers().first().ok_or_else(|| Error::invalid(OP, "indices without values"))?;
     let word = status.as_mut().map_or(Out::absent(), |status| status.word.output());
     let (valid, rows) = (indices.validity().into(), rows as u64);
@@ -253,7 +253,7 @@ impl<'a> Gather<'a> {
             return Ok(());
         }
         let words = table.upload()?;
-        let grid = strided(longest.div_ceil(16))?.rows(rows_of_blocks(self.op, columns)?);
+        let grid = Grid::strided(longest.div_ceil(16), THREADS).rows(rows_of_blocks(self.op, columns)?);
         // SAFETY: the output offsets are sums of source lengths and end at `total`, the size of the output, which is
         // padded to whole 16-byte segments; sources of rows with bytes are below the input's rows.
         unsafe { bytes_columns(self.ctx, grid, words.input(), self.sources.buffer.input(), self.rows()) }
@@ -294,7 +294,9 @@ impl<'a> Gather<'a> {
         let mut out = self.ctx.allocate(self.op, rows * 4)?;
         let sources = self.sources.buffer.input();
         // SAFETY: the output has `rows * size` values.
-        unsafe { repeat_u32(self.ctx, strided(rows as u64)?, sources, self.rows(), size as u64, out.output()) }?;
+        unsafe {
+            repeat_u32(self.ctx, Grid::strided(rows as u64, THREADS), sources, self.rows(), size as u64, out.output())
+        }?;
         self.child(child, out, rows, self.sources.nullable)
     }
 
@@ -306,7 +308,7 @@ impl<'a> Gather<'a> {
         items: u64,
     ) -> Result<DeviceColumn> {
         let (from, sources) = (&column.buffers()[0], self.sources.buffer.input());
-        let (n, grid) = (self.rows(), strided(items)?);
+        let (n, grid) = (self.rows(), Grid::strided(items, THREADS));
         let mut out = self.ctx.allocate(self.op, items as usize * 4)?;
         match width {
             // SAFETY: offsets of source rows, `n + 1` output offsets that end at `items`, the size of the output.
@@ -345,11 +347,6 @@ fn variable_length<'p, 'c>(pending: &'p mut Pending<'c>, open: &mut Vec<(&'p mut
         Layout::Bytes(width) | Layout::List(width) => open.push((pending, width)),
         _ => pending.children.iter_mut().for_each(|child| variable_length(child, open)),
     }
-}
-
-/// Blocks for a grid-stride loop over `items`.
-fn strided(items: u64) -> Result<Grid> {
-    Grid::cover(OP, items.min(MOST_BLOCKS * u64::from(THREADS)), THREADS)
 }
 
 /// A row of blocks for each column of a table.

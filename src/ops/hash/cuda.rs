@@ -13,8 +13,6 @@ use super::{HashScheme, OP};
 
 /// Threads of every block here; `Policy::kThreads` of the kernel.
 const THREADS: u32 = 256;
-/// Blocks beyond which a grid-stride launch gains nothing.
-const MOST_BLOCKS: u64 = 1 << 20;
 
 kernel! {
     /// Hashes of rows of a table of `KeyColumn`s.
@@ -38,7 +36,7 @@ pub(super) fn hash(ctx: &ExecCtx, columns: &[&Column], readings: &[Reading], sch
     }
     if n > 0 {
         let (_guards, table) = key_table(cuda, OP, &keys)?;
-        let grid = Grid::cover(OP, (n as u64).min(MOST_BLOCKS * u64::from(THREADS)), THREADS)?;
+        let grid = Grid::strided(n as u64, THREADS);
         let to_validity = validity.as_mut().map_or(Out::absent(), |validity| validity.output());
         let (columns, scheme) = (keys.len() as u32, scheme as u32);
         // SAFETY: the table's columns have `n` rows, the output a hash for each, the bitmap a bit for each in whole words.

@@ -119,7 +119,7 @@ pub(in crate::ops::join) fn build(ctx: &ExecCtx, spec: &Spec, table: &Batch) -> 
             let (sorted, rows_by_slot) = sort(cuda, slot_of_row, passes(count))?;
             let n = rows as u64;
             // SAFETY: there are `n` sorted slots, each of them one of the table's or none.
-            unsafe { runs_slots(cuda, strided(n)?, sorted.input(), n, slots.output()) }?;
+            unsafe { runs_slots(cuda, strided(n), sorted.input(), n, slots.output()) }?;
             order = Some(rows_by_slot);
         }
     }
@@ -139,7 +139,7 @@ fn insert(
     let keys = spec.table_keys.iter().zip(&readings.built);
     let keys = keys.map(|(key, reading)| Ok((on_device(&table.columns()[*key])?, *reading)));
     let keys = keys.collect::<Result<Vec<_>>>()?;
-    let (columns, flags, grid) = (keys.len() as u32, readings.flags, strided(n)?);
+    let (columns, flags, grid) = (keys.len() as u32, readings.flags, strided(n));
     let (_guards, words) = key_table(ctx, OP, &keys)?;
     let mut codes = ctx.allocate(OP, 8 * rows)?;
     let mut comparable = ctx.allocate(OP, 4 * rows.div_ceil(32))?;

@@ -29,8 +29,6 @@ pub(super) use self::plan::{build_plan, probe_plan};
 const THREADS: u32 = 256;
 /// Rows of a tile of the kernels that sum or spread, and counts of one of `join_sums_u32`.
 const TILE_ROWS: u64 = 1024;
-/// Blocks beyond which a grid-stride launch gains nothing.
-const MOST_BLOCKS: u64 = 1 << 20;
 /// Pairs that a residual condition sees at a time.
 const RESIDUAL_ROWS: u64 = 1 << 20;
 /// `EqualFlags` in `kernels/include/equal.cuh`.
@@ -157,7 +155,7 @@ impl JoinTable {
         let met = self.meeting(ctx, spec, residual, batch)?;
         if let (Some(matched), Some(right)) = (matched, met.right.as_ref().filter(|_| met.len > 0)) {
             // SAFETY: the rows are rows of the table, each of which has a bit.
-            unsafe { mark_rows(cuda, strided(met.len)?, right.input(), met.len, matched.lock().output()) }?;
+            unsafe { mark_rows(cuda, strided(met.len), right.input(), met.len, matched.lock().output()) }?;
         }
         match spec.kind() {
             JoinType::Inner | JoinType::Right => Ok(Rows::Listed(met)),
@@ -272,8 +270,8 @@ enum EqualForm {
 }
 
 /// Blocks for a grid-stride loop over `items`.
-fn strided(items: u64) -> Result<Grid> {
-    Grid::cover(OP, items.min(MOST_BLOCKS * u64::from(THREADS)), THREADS)
+fn strided(items: u64) -> Grid {
+    Grid::strided(items, THREADS)
 }
 
 /// A block for each tile of `items`.

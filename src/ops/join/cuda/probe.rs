@@ -111,7 +111,7 @@ impl<'a> Probe<'a> {
 
     /// Each row's first match, or whether it has one. Does not wait.
     fn first(&self, what: FirstOf, matched: Option<&Matched>) -> Result<Rows> {
-        let (ctx, n, grid) = (self.ctx, self.n, strided(self.n)?);
+        let (ctx, n, grid) = (self.ctx, self.n, strided(self.n));
         let mut right = buffer_if(ctx, what == FirstOf::Right, 4 * n)?;
         let mut mark = buffer_if(ctx, what == FirstOf::Mark, n.div_ceil(8))?;
         let mut matched = matched.map(|matched| matched.lock());
