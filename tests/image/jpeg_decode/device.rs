@@ -230,6 +230,22 @@ fn only_encoded_bytes_and_descriptors_cross() {
     });
 }
 
+/// Strange files too, which come to the host for their headers and again to be decoded, cross once.
+#[test]
+fn no_file_crosses_twice() {
+    with_device(|ctx| {
+        let cuda = ctx.as_cuda().expect("a device");
+        for golden in golden() {
+            let resident = column(&[Some(golden.data.as_slice())]).to(ctx).expect("an upload");
+            let before = cuda.copy_stats();
+            jpeg_decode(ctx, &resident, &DecodeOptions::default()).expect("a column");
+            let down = cuda.copy_stats().device_to_host - before.device_to_host;
+            let most = golden.data.len() as u64 + 24 + 2048 + 4 * 22;
+            assert!(down <= most, "{}: {down} bytes came, {most} at most", golden.name);
+        }
+    });
+}
+
 /// Files of several scans, progressive ones and others, that are only on the device.
 #[test]
 fn data_of_several_scans_stay_on_the_device() {

@@ -8,7 +8,9 @@ mod model;
 mod resident;
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
+use arrow::buffer::Buffer;
 use rayon::ThreadPool;
 use rayon::prelude::*;
 
@@ -100,8 +102,9 @@ type HostDecoded = (usize, std::result::Result<RgbImage, DecodeError>);
 enum Files<'r> {
     /// On the host; what the kernels need of them is copied.
     Host(&'r [Option<&'r [u8]>]),
-    /// On the device; a file comes to the host only to be decoded there. The guards are those of the buffers.
-    Device { buffers: &'r [DeviceBuffer], guards: Vec<ReadGuard>, places: Vec<Place> },
+    /// On the device; a file comes to the host only to be decoded there. The guards are those of the buffers; `kept` are
+    /// files that came as a whole for their headers, by row, and may have to be decoded on the host.
+    Device { buffers: &'r [DeviceBuffer], guards: Vec<ReadGuard>, places: Vec<Place>, kept: HashMap<usize, Buffer> },
 }
 
 /// A file in one of a column's buffers.
@@ -124,14 +127,23 @@ impl Files<'_> {
     fn fetch(&self, cuda: &CudaCtx, rows: &[usize]) -> Result<Vec<Cow<'_, [u8]>>> {
         match self {
             Files::Host(files) => Ok(rows.iter().map(|row| Cow::Borrowed(files[*row].unwrap_or_default())).collect()),
-            Files::Device { buffers, places, .. } => {
-                let part = |row: &usize| buffers[places[*row].buffer].slice(places[*row].start, places[*row].len);
-                let parts: Vec<DeviceBuffer> = rows.iter().map(part).collect();
-                let found = cuda.download_all(OP, &parts.iter().collect::<Vec<_>>())?;
-                Ok(found.iter().map(|bytes| Cow::Owned(bytes.to_vec())).collect())
+            Files::Device { buffers, places, kept, .. } => {
+                let missing: Vec<usize> = rows.iter().copied().filter(|row| !kept.contains_key(row)).collect();
+                let mut found = download(cuda, buffers, missing.iter().map(|row| places[*row]))?.into_iter();
+                let file = |row: &usize| match kept.get(row) {
+                    Some(bytes) => Cow::Borrowed(bytes.as_slice()),
+                    None => Cow::Owned(found.next().map_or_else(Vec::new, |bytes| bytes.to_vec())),
+                };
+                Ok(rows.iter().map(file).collect())
             }
         }
     }
+}
+
+/// Files of the device, on the host. Waits for the stream.
+fn download(cuda: &CudaCtx, buffers: &[DeviceBuffer], places: impl Iterator<Item = Place>) -> Result<Vec<Buffer>> {
+    let parts: Vec<DeviceBuffer> = places.map(|at| buffers[at.buffer].slice(at.start, at.len)).collect();
+    cuda.download_all(OP, &parts.iter().collect::<Vec<_>>())
 }
 
 /// A batch whose headers are read and whose places are known.

@@ -1,5 +1,6 @@
 //! Files that are only on the device: their headers come to the host, 2 KB each at most.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use arrow::buffer::Buffer;
@@ -7,8 +8,8 @@ use arrow::datatypes::DataType;
 use rayon::ThreadPool;
 use rayon::prelude::*;
 
-use super::header::{Routed, route, route_header};
-use super::{Files, OP, Place, Plan};
+use super::header::{Route, Routed, route, route_header};
+use super::{Files, OP, Place, Plan, download};
 use crate::column::DeviceColumn;
 use crate::device::kernels::entries::jpeg_decode as entries;
 use crate::device::launch::kernel;
@@ -129,14 +130,19 @@ pub(super) fn plan<'r>(
     let whole =
         |(row, header): (usize, &FileHeader)| (routes[row].is_none() && header.scans != NULL_ROW).then_some(row);
     let whole: Vec<usize> = headers.iter().enumerate().filter_map(whole).collect();
-    let files = Files::Device { buffers, guards, places: headers.iter().map(|header| header.place).collect() };
-    let fetched = files.fetch(cuda, &whole)?;
-    let read = |bytes: &std::borrow::Cow<'_, [u8]>| match (formats.is_foreign)(bytes) {
+    let fetched = download(cuda, buffers, whole.iter().map(|row| headers[*row].place))?;
+    let read = |bytes: &Buffer| match (formats.is_foreign)(bytes) {
         true => Routed::foreign(bytes, formats, options, false),
         false => route(bytes, options),
     };
     let read: Vec<Routed> = pool.install(|| fetched.par_iter().map(read).collect());
-    drop(fetched);
-    whole.into_iter().zip(read).for_each(|(row, routed)| routes[row] = Some(routed));
-    Ok(Plan::of(pool, files, routes))
+    let mut kept = HashMap::new();
+    for ((row, bytes), routed) in whole.into_iter().zip(fetched).zip(read) {
+        if matches!(routed.route, Route::Host | Route::Device(_)) {
+            kept.insert(row, bytes);
+        }
+        routes[row] = Some(routed);
+    }
+    let places = headers.iter().map(|header| header.place).collect();
+    Ok(Plan::of(pool, Files::Device { buffers, guards, places, kept }, routes))
 }
