@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
 
 use crate::column::Placement;
@@ -154,6 +155,12 @@ impl Error {
     /// `InvalidInput` about a column.
     pub fn invalid_column(op: &'static str, column: impl Into<String>, why: impl Into<String>) -> Self {
         Error::InvalidInput { op, column: Some(column.into()), row: None, why: why.into() }
+    }
+
+    /// `InvalidInput` about a column that is not there, `what` it is not; the message lists those that are.
+    pub(crate) fn missing_column(op: &'static str, column: &str, what: &str, schema: &Schema) -> Self {
+        let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        Error::invalid_column(op, column, format!("{what}; there are: {}", names.join(", ")))
     }
 
     /// `Unsupported` from its parts.

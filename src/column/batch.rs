@@ -91,10 +91,7 @@ impl Batch {
 
     /// The column of this name, or the error of an operator that was asked for it.
     pub(crate) fn find(&self, op: &'static str, name: &str) -> Result<&Column> {
-        self.column(name).ok_or_else(|| {
-            let names: Vec<&str> = self.schema.fields().iter().map(|field| field.name().as_str()).collect();
-            Error::invalid_column(op, name, format!("not in the batch; there are: {}", names.join(", ")))
-        })
+        self.column(name).ok_or_else(|| Error::missing_column(op, name, "not in the batch", &self.schema))
     }
 
     /// Where all columns are.

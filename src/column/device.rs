@@ -186,13 +186,12 @@ impl DeviceColumn {
 
     /// Whether both are the same buffers, and not just equal ones.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        let buffers = |column: &Self| column.validity.iter().chain(&column.buffers).cloned().collect::<Vec<_>>();
-        let (left, right) = (buffers(self), buffers(other));
+        let mut pairs = self.validity.iter().chain(&self.buffers).zip(other.validity.iter().chain(&other.buffers));
         self.len == other.len
             && self.data_type == other.data_type
             && self.validity.is_some() == other.validity.is_some()
-            && left.len() == right.len()
-            && left.iter().zip(&right).all(|(left, right)| left.is_same(right))
+            && self.buffers.len() == other.buffers.len()
+            && pairs.all(|(left, right)| left.is_same(right))
             && self.children.len() == other.children.len()
             && self.children.iter().zip(&other.children).all(|(left, right)| left.is_same(right))
     }

@@ -133,10 +133,8 @@ impl Model {
     }
 
     fn plan(&self, schema: &Schema, column: &str) -> Result<Plan> {
-        let index = schema.index_of(column).map_err(|_| {
-            let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
-            Error::invalid_column(OP, column, format!("no such column; there are: {}", names.join(", ")))
-        })?;
+        let missing = |_| Error::missing_column(OP, column, "no such column", schema);
+        let index = schema.index_of(column).map_err(missing)?;
         let field = schema.field(index);
         let row = RowShape::of_field(field)?;
         self.check(field, &row)?;

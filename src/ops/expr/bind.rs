@@ -241,10 +241,7 @@ fn ranged(expr: &Expr, scope: &Scope<'_>) -> Result<Bound> {
 fn column(name: &str, schema: &Schema) -> Result<Bound> {
     match schema.index_of(name) {
         Ok(index) => Ok(Bound::Column { index, data_type: schema.field(index).data_type().clone() }),
-        Err(_) => {
-            let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
-            Err(Error::invalid_column(OP, name, format!("no such column; there are: {}", names.join(", "))))
-        }
+        Err(_) => Err(Error::missing_column(OP, name, "no such column", schema)),
     }
 }
 

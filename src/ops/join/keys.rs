@@ -123,12 +123,8 @@ fn one_zero_one_nan(column: &ArrayRef) -> ArrayRef {
 }
 
 pub(super) fn positions(schema: &Schema, on: &[&str], side: &str) -> Result<Vec<usize>> {
-    let find = |name: &&str| {
-        schema.index_of(name).map_err(|_| {
-            let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
-            Error::invalid_column(OP, *name, format!("not in the {side} table; there are: {}", names.join(", ")))
-        })
-    };
+    let missing = |name: &str| Error::missing_column(OP, name, &format!("not in the {side} table"), schema);
+    let find = |name: &&str| schema.index_of(name).map_err(|_| missing(name));
     on.iter().map(find).collect()
 }
 

@@ -11,10 +11,7 @@ use crate::pipeline::{Bound, Item, Stage};
 
 /// The place of a column; an error names those that exist.
 pub(in crate::pipeline) fn find(op: &'static str, schema: &Schema, column: &str) -> Result<usize> {
-    schema.index_of(column).map_err(|_| {
-        let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
-        Error::invalid_column(op, column, format!("no such column; there are: {}", names.join(", ")))
-    })
+    schema.index_of(column).map_err(|_| Error::missing_column(op, column, "no such column", schema))
 }
 
 /// The schema with another field at this place.
