@@ -21,10 +21,10 @@ const OP: &str = "cast";
 /// a: 1 null 3 (Int32)     a as Float64     ->  a: 1.0 null 3.0
 /// ```
 ///
-/// A value becomes what SQL's `CAST` in an [`Expr`](crate::ops::expr::Expr) makes of it: as arrow-rs casts, and a value that
-/// does not fit is an error; of NaNs, all become the one that is computed everywhere here. Lists, maps, fixed-size lists and structs are cast child by child, to the same kind with as
-/// many fields, which go by their place; items that no row shows, under null rows too, are cast with the others. Columns
-/// that are of the type already are shared.
+/// A value becomes what SQL's `CAST` in an [`Expr`](crate::ops::expr::Expr) makes of it: as arrow-rs casts, and a value
+/// that does not fit is an error; of NaNs, all become the one that is computed everywhere here. Lists, maps, fixed-size
+/// lists and structs are cast child by child, to the same kind with as many fields, which go by their place; items that
+/// no row shows, under null rows too, are cast with the others. Columns that are of the type already are shared.
 ///
 /// # Errors
 /// `InvalidInput` for a column that the batch has not or that is named twice, for types that do not cast into one another,
