@@ -16,6 +16,7 @@
 
 #include "include/bits.cuh"
 #include "include/move.cuh"
+#include "include/parse.cuh"
 #include "include/scan.cuh"
 
 namespace {
@@ -467,28 +468,81 @@ __device__ __forceinline__ bool is_space(uint8_t c) {
     return c == ' ' || c == '\t' || c == '\n' || c == '\f' || c == '\r';
 }
 
-// A whole number between white space: an optional sign, digits. Up to `most`, and down to minus `least`.
+__device__ __forceinline__ warpline::Chars chars(const uint8_t* at, uint64_t length) {
+    return {warpline::global(at), length};
+}
+
+__device__ __forceinline__ Parsed parsed(int64_t value, bool good) { return {static_cast<uint64_t>(value), !good}; }
+
+// A whole number: an optional sign, digits. Up to `most`, and down to minus `least`.
+__device__ __forceinline__ Parsed whole(const warpline::Chars& text, uint64_t most, uint64_t least) {
+    const bool negative = text[0] == '-';
+    uint64_t value;
+    const bool good = warpline::digits_between(text, negative || text[0] == '+', text.length, negative ? least : most, value);
+    return {negative ? 0 - value : value, !good};
+}
+
+// A whole number between white space.
 __device__ Parsed expr_parse_integer(const uint8_t* a, uint64_t length, uint64_t most, uint64_t least) {
     const uint8_t* text = warpline::global(a);
-    uint64_t begin = 0;
-    while (begin < length && is_space(text[begin])) {
-        ++begin;
-    }
-    while (begin < length && is_space(text[length - 1])) {
+    while (length > 0 && is_space(text[0])) {
+        ++text;
         --length;
     }
-    const bool negative = begin < length && text[begin] == '-';
-    begin += negative || (begin < length && text[begin] == '+');
-    const uint64_t limit = negative ? least : most;
-    bool bad = begin >= length;
-    uint64_t value = 0;
-    for (uint64_t i = begin; i < length && !bad; ++i) {
-        const uint64_t digit = static_cast<uint64_t>(text[i]) - '0';
-        // Neither product nor sum passes the limit.
-        bad = digit > 9 || digit > limit || value > (limit - digit) / 10;
-        value = value * 10 + digit;
+    while (length > 0 && is_space(text[length - 1])) {
+        --length;
     }
-    return {negative ? 0 - value : value, bad};
+    return whole({text, length}, most, least);
+}
+
+__device__ Parsed expr_parse_truth(const uint8_t* a, uint64_t length) {
+    bool truth;
+    const bool good = warpline::parse_truth(chars(a, length), truth);
+    return parsed(truth, good);
+}
+
+__device__ Parsed expr_parse_date(const uint8_t* a, uint64_t length) {
+    int64_t days;
+    const bool good = warpline::parse_date(chars(a, length), days);
+    return parsed(days, good);
+}
+
+// A moment as so many units of a second, of which a nanosecond's fraction is cut. `offset`: the zone's, in seconds.
+__device__ Parsed expr_parse_moment(const uint8_t* a, uint64_t length, int64_t offset, int64_t units) {
+    int64_t second;
+    uint32_t nanos;
+    const bool good = warpline::parse_moment(chars(a, length), offset, second, nanos);
+    // Leap seconds count in fractions only.
+    const __int128 value = static_cast<__int128>(second) * units + (units == 1 ? 0 : nanos / (1000000000 / units));
+    return parsed(static_cast<int64_t>(value), good && value == static_cast<int64_t>(value));
+}
+
+// Milliseconds of a date or a moment.
+__device__ Parsed expr_parse_date64(const uint8_t* a, uint64_t length) {
+    if (length > 10) {
+        return expr_parse_moment(a, length, 0, 1000);
+    }
+    int64_t days;
+    const bool good = warpline::parse_date(chars(a, length), days);
+    return parsed(days * 86400000, good);
+}
+
+// A time of the day in units of so many nanoseconds, or else the number of units itself, up to `most`.
+__device__ Parsed expr_parse_clock(const uint8_t* a, uint64_t length, int64_t unit, uint64_t most) {
+    int64_t nanoseconds;
+    const warpline::Chars text = chars(a, length);
+    return warpline::parse_clock(text, nanoseconds) ? parsed(nanoseconds / unit, true) : whole(text, most, most + 1);
+}
+
+struct ParsedDecimal {
+    warpline::Int256 value;
+    uint64_t bad;
+};
+
+__device__ ParsedDecimal expr_parse_decimal(const uint8_t* a, uint64_t length, uint64_t scale) {
+    ParsedDecimal result = {{{0, 0, 0, 0}}, 0};
+    result.bad = !warpline::parse_decimal(chars(a, length), scale, result.value);
+    return result;
 }
 
 // The number of the tile that this block works on.

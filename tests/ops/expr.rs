@@ -4,6 +4,7 @@ mod casts;
 mod device;
 mod extremes;
 mod functions;
+mod parsed;
 mod projection;
 mod typed;
 

@@ -330,6 +330,7 @@ fn steps(from: &DataType, to: &DataType) -> Vec<DataType> {
     let detour = match (from, to) {
         (Date64, Timestamp(Microsecond | Nanosecond, zone)) => vec![Timestamp(Millisecond, zone.clone())],
         (Date32 | Timestamp(_, None), Timestamp(unit, Some(zone))) if is_utc(zone) => at_zero(unit),
+        (_, Timestamp(unit, Some(zone))) if is_text(from) && is_utc(zone) => at_zero(unit),
         (Timestamp(unit, Some(zone)), Date32 | Time32(_) | Time64(_)) if is_utc(zone) => at_zero(unit),
         (Time64(Microsecond), Time64(Nanosecond)) => vec![Int64, Duration(Microsecond), Duration(Nanosecond), Int64],
         _ => vec![],

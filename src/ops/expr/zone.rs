@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow::array::timezone::Tz;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, TimestampSecondArray};
 use arrow::compute::{self, CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Int64Type, TimeUnit, TimestampSecondType};
@@ -31,6 +32,11 @@ pub(super) fn offset(zone: &str) -> Option<i64> {
     let zone = zone.starts_with(['+', '-']).then(|| DataType::Timestamp(TimeUnit::Second, Some(zone.into())))?;
     let epoch: ArrayRef = Arc::new(TimestampSecondArray::from(vec![0]));
     Some(-compute::cast(&epoch, &zone).ok()?.as_primitive::<TimestampSecondType>().value(0))
+}
+
+/// Whether arrow-rs was built with a zone database, so that a text may end with the name of a zone.
+pub(super) fn reads_names() -> bool {
+    "Europe/Paris".parse::<Tz>().is_ok()
 }
 
 /// arrow-rs's cast. What does not fit fails, or with `lenient` is null.

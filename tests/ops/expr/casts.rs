@@ -21,7 +21,7 @@ fn parts(of: &str) -> String {
 }
 
 /// Some rows alone, so that one that fails hides no other.
-fn rows_agree(ctx: &ExecCtx, text: &str, rows: &RecordBatch, step: usize) {
+pub(super) fn rows_agree(ctx: &ExecCtx, text: &str, rows: &RecordBatch, step: usize) {
     for row in (0..rows.num_rows()).step_by(step) {
         agree(ctx, text, &rows.slice(row, 1));
     }

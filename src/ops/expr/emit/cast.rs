@@ -42,6 +42,7 @@ impl Emit<'_> {
                 Utf8 | LargeUtf8 | Utf8View | Binary | LargeBinary | BinaryView | FixedSizeBinary(_),
                 Binary | LargeBinary | BinaryView,
             ) => fits(bits),
+            (Utf8 | LargeUtf8 | Utf8View, _) => self.parse(bits, from, to, guard),
             (Boolean, _) if is_plain_number(to) => fits(self.truth_as_number(bits, target)),
             (_, Boolean) if is_plain_number(from) => Ok((Bits::Bool(self.not_zero(kind, bits)), Pred::False)),
             _ if is_plain_number(from) && is_plain_number(to) => self.convert_number(bits, kind, target, from, to),
@@ -52,7 +53,6 @@ impl Emit<'_> {
                 let value = self.decimal_to_f64(bits, from, kind, guard);
                 fits(Bits::Number(value))
             }
-            (Utf8 | LargeUtf8 | Utf8View, _) if to.is_integer() => self.text_as_integer(bits, target, guard),
             _ if from.is_temporal() || to.is_temporal() => self.convert_time(bits, from, to, guard),
             _ => Err(unsupported(from, to)),
         }
@@ -168,20 +168,6 @@ impl Emit<'_> {
         (Bits::Number(self.cut(long, bits, signed).0), bad)
     }
 
-    /// Digits with an optional sign between white space.
-    fn text_as_integer(&mut self, bits: Bits, target: Kind, guard: Pred) -> Result<Checked> {
-        let (Bits::Bytes(at, length), Kind::Int { bits: width, signed }) = (bits, target) else {
-            return Err(Error::Internal { op: OP, why: "a text as an integer".into() });
-        };
-        let most = u64::MAX >> (64 - width + u32::from(signed));
-        let least = if signed { most + 1 } else { 0 };
-        let [most, least] = [most, least].map(|limit| self.asm.op(Class::D, "mov.b64", &[&limit]));
-        let [value, bad] = self.asm.call_words("expr_parse_integer", guard, &[at, length, most, least]);
-        let bad = self.asm.test("setp.ne.u64", &[&bad, &0]);
-        let value = if width == 64 { value } else { self.cut(value, width, signed).0 };
-        Ok((Bits::Number(value), bad))
-    }
-
     /// A number as a 128-bit one.
     fn widened(&mut self, bits: Bits, kind: Kind) -> Bits {
         let Bits::Number(value) = bits else { return bits };
@@ -215,7 +201,7 @@ impl Emit<'_> {
     }
 
     /// Whether a 128-bit number has more digits.
-    fn over_precision(&mut self, value: Bits, precision: u8) -> Pred {
+    pub(super) fn over_precision(&mut self, value: Bits, precision: u8) -> Pred {
         let Some(end) = 10i128.checked_pow(u32::from(precision)) else { return Pred::False };
         let (end, start) = (self.wide_constant(end), self.wide_constant(-end));
         let below = self.compare(super::Comparison::LtEq, Kind::Wide, value, start, Pred::True);
@@ -250,14 +236,15 @@ impl Emit<'_> {
             let over = self.over_precision(value, to_precision as u8);
             bad = self.asm.or(bad, over);
         }
-        match (value, Kind::of(OP, to)?) {
-            (Bits::Wide(low, _), kind @ Kind::Int { bits, signed }) => {
-                // What the precision lets through fits.
-                let number = if bits == 64 { low } else { self.cut(low, bits, signed).0 };
-                debug_assert!(kind.class() == Some(number.0));
-                Ok((Bits::Number(number), bad))
-            }
-            _ => Ok((value, bad)),
+        Ok((self.narrowed(value, Kind::of(OP, to)?), bad))
+    }
+
+    /// A 128-bit number as one of this kind, in which what the precision lets through fits.
+    pub(super) fn narrowed(&mut self, value: Bits, kind: Kind) -> Bits {
+        match (value, kind) {
+            (Bits::Wide(low, _), Kind::Int { bits: 64, .. }) => Bits::Number(low),
+            (Bits::Wide(low, _), Kind::Int { bits, signed }) => Bits::Number(self.cut(low, bits, signed).0),
+            _ => value,
         }
     }
 
@@ -316,7 +303,7 @@ fn is_plain_number(data_type: &DataType) -> bool {
 }
 
 /// Precision and scale of a decimal that the device knows.
-fn digits(data_type: &DataType) -> Option<(i32, i32)> {
+pub(super) fn digits(data_type: &DataType) -> Option<(i32, i32)> {
     match data_type {
         DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) => {
             Some((i32::from(*p), i32::from(*s)))

@@ -23,7 +23,7 @@ impl Units {
                 open = true;
                 units.push((name(line), String::new()));
             }
-            let text = !code.is_empty() && !code.starts_with("//") && !code.starts_with(".loc");
+            let text = !code.is_empty() && !code.starts_with("//") && !code.starts_with(".loc\t");
             if let Some((_, unit)) = units.last_mut().filter(|_| open && text) {
                 unit.push_str(line);
                 unit.push('\n');

@@ -7,7 +7,7 @@
 //! which modules are kept.
 //!
 //! - `asm`: registers, instructions, calls; `lane`: what a lane holds of a value
-//! - `load`: columns and literals; `compare`, `number`, `cast`, `time`: operations; `tree`: the walk
+//! - `load`: columns and literals; `compare`, `number`, `cast`, `parse`, `time`: operations; `tree`: the walk
 //! - `kernel`: the entry around it; `helpers`: the functions of `kernels/expr.cu`
 
 mod asm;
@@ -18,6 +18,7 @@ mod kernel;
 mod lane;
 mod load;
 mod number;
+mod parse;
 mod time;
 mod tree;
 

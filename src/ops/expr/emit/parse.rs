@@ -1,0 +1,94 @@
+//! Casts from text, by arrow-rs's grammars.
+
+use arrow::datatypes::{DataType, TimeUnit};
+
+use super::asm::{Class, Pred, Reg};
+use super::cast::{digits, unsupported};
+use super::lane::{Bits, Kind};
+use super::number::Checked;
+use super::{Emit, OP};
+use crate::error::{Error, Result};
+use crate::ops::expr::zone::{offset, per_second, reads_names};
+
+impl Emit<'_> {
+    /// What a text says; where it is in no grammar of the type it is bad.
+    pub(super) fn parse(&mut self, bits: Bits, from: &DataType, to: &DataType, guard: Pred) -> Result<Checked> {
+        use DataType::*;
+        let Bits::Bytes(at, length) = bits else {
+            return Err(Error::Internal { op: OP, why: format!("{from} is no text") });
+        };
+        match to {
+            Boolean => {
+                let (truth, bad) = self.parsed("expr_parse_truth", [at, length], [], guard);
+                Ok((Bits::Bool(self.asm.test("setp.ne.u64", &[&truth, &0])), bad))
+            }
+            // Text may hold names of zones, which only the host knows.
+            Date32 | Date64 | Timestamp(..) if reads_names() => Err(unsupported(from, to)),
+            Date32 => {
+                let (days, bad) = self.parsed("expr_parse_date", [at, length], [], guard);
+                Ok((Bits::Number(self.cut(days, 32, true).0), bad))
+            }
+            Date64 => {
+                let (value, bad) = self.parsed("expr_parse_date64", [at, length], [], guard);
+                Ok((Bits::Number(value), bad))
+            }
+            Timestamp(unit, zone) => {
+                let offset = zone.as_deref().map_or(Some(0), offset).ok_or_else(|| unsupported(from, to))?;
+                let (value, bad) = self.parsed("expr_parse_moment", [at, length], [offset, per_second(unit)], guard);
+                Ok((Bits::Number(value), bad))
+            }
+            Time32(unit) => {
+                let (value, bad) = self.parse_clock([at, length], unit, i64::from(i32::MAX), guard);
+                Ok((Bits::Number(self.cut(value, 32, true).0), bad))
+            }
+            Time64(unit) => {
+                let (value, bad) = self.parse_clock([at, length], unit, i64::MAX, guard);
+                Ok((Bits::Number(value), bad))
+            }
+            _ if to.is_integer() => {
+                let Kind::Int { bits: width, signed } = Kind::of(OP, to)? else { return Err(unsupported(from, to)) };
+                let most = u64::MAX >> (64 - width + u32::from(signed));
+                let least = if signed { most + 1 } else { 0 };
+                let (value, bad) = self.parsed("expr_parse_integer", [at, length], [most as i64, least as i64], guard);
+                Ok((Bits::Number(if width == 64 { value } else { self.cut(value, width, signed).0 }), bad))
+            }
+            _ => match digits(to) {
+                Some((precision, scale @ 0..)) => self.parse_decimal([at, length], to, precision as u8, scale, guard),
+                _ => Err(unsupported(from, to)),
+            },
+        }
+    }
+
+    /// Calls a function that gives a number and whether there is none.
+    fn parsed<const N: usize>(&mut self, name: &str, text: [Reg; 2], more: [i64; N], guard: Pred) -> (Reg, Pred) {
+        let more = more.map(|word| self.asm.op(Class::D, "mov.b64", &[&word]));
+        let arguments: Vec<Reg> = text.into_iter().chain(more).collect();
+        let [value, bad] = self.asm.call_words(name, guard, &arguments);
+        (value, self.asm.test("setp.ne.u64", &[&bad, &0]))
+    }
+
+    fn parse_clock(&mut self, text: [Reg; 2], unit: &TimeUnit, most: i64, guard: Pred) -> (Reg, Pred) {
+        self.parsed("expr_parse_clock", text, [1_000_000_000 / per_second(unit), most], guard)
+    }
+
+    fn parse_decimal(
+        &mut self,
+        [at, length]: [Reg; 2],
+        to: &DataType,
+        precision: u8,
+        scale: i32,
+        guard: Pred,
+    ) -> Result<Checked> {
+        let scale = self.asm.op(Class::D, "mov.b64", &[&scale]);
+        let [low, high, third, fourth, bad] = self.asm.call_words("expr_parse_decimal", guard, &[at, length, scale]);
+        let mut bad = self.asm.test("setp.ne.u64", &[&bad, &0]);
+        let sign = self.asm.op(Class::D, "shr.s64", &[&high, &63]);
+        for limb in [third, fourth] {
+            let far = self.asm.test("setp.ne.u64", &[&limb, &sign]);
+            bad = self.asm.or(bad, far);
+        }
+        let wide = Bits::Wide(low, high);
+        let over = self.over_precision(wide, precision);
+        Ok((self.narrowed(wide, Kind::of(OP, to)?), self.asm.or(bad, over)))
+    }
+}
