@@ -15,12 +15,14 @@
 #include <cstdint>
 
 #include "include/bits.cuh"
+#include "include/format.cuh"
 #include "include/move.cuh"
 #include "include/parse.cuh"
 #include "include/scan.cuh"
 
 namespace {
 
+using warpline::Backwards;
 using warpline::lane_id;
 
 constexpr int kThreads = 256;
@@ -543,6 +545,151 @@ __device__ ParsedDecimal expr_parse_decimal(const uint8_t* a, uint64_t length, u
     ParsedDecimal result = {{{0, 0, 0, 0}}, 0};
     result.bad = !warpline::parse_decimal(chars(a, length), scale, result.value);
     return result;
+}
+
+// Whether bytes are UTF-8: no character in more bytes than it needs, no surrogate, none past U+10FFFF.
+__device__ uint32_t expr_is_utf8(const uint8_t* a, uint64_t length) {
+    const uint8_t* text = warpline::global(a);
+    for (uint64_t i = 0; i < length;) {
+        const uint8_t first = text[i++];
+        if (first < 0x80) {
+            continue;
+        }
+        const uint32_t more = character_bytes(first) - 1;
+        if (first < 0xc2 || first > 0xf4 || length - i < more) {
+            return 0;
+        }
+        const uint8_t low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
+        const uint8_t high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
+        if (text[i] < low || text[i] > high) {
+            return 0;
+        }
+        for (uint32_t j = 1; j < more; ++j) {
+            if ((text[i + j] & 0xc0) != 0x80) {
+                return 0;
+            }
+        }
+        i += more;
+    }
+    return 1;
+}
+
+// The functions that print write text from its end backwards, a multiple of 4, and give where it begins.
+
+__device__ uint8_t* expr_format_integer(uint8_t* end, uint64_t value, uint32_t is_signed) {
+    Backwards text(end);
+    const bool negative = is_signed != 0 && static_cast<int64_t>(value) < 0;
+    text.number(negative ? 0 - value : value);
+    if (negative) {
+        text.put('-');
+    }
+    return text.finish();
+}
+
+// The first `precision` digits, of which the last `scale` follow a point; a scale below zero adds zeros.
+__device__ uint8_t* expr_format_decimal(uint8_t* end, uint64_t low, uint64_t high, uint32_t precision, int32_t scale) {
+    unsigned __int128 rest = magnitude(join(low, high));
+    uint32_t digits = 1;
+    for (unsigned __int128 power = 10; digits < 39 && rest >= power; power *= 10) {
+        ++digits;
+    }
+    const bool below_one = scale > 0 && digits <= static_cast<uint32_t>(scale);
+    for (; digits > precision; --digits) {
+        rest = divide(rest, 10);
+    }
+    Backwards text(end);
+    for (int32_t zero = scale; zero < 0; ++zero) {
+        text.put('0');
+    }
+    const uint32_t fraction = scale > 0 ? scale : 0;
+    const uint32_t written = below_one ? fraction : digits;
+    for (uint32_t i = 0; i < written; ++i) {
+        if (i == fraction && i > 0) {
+            text.put('.');
+        }
+        const unsigned __int128 tenth = divide(rest, 10);
+        text.digits(static_cast<uint64_t>(rest), 1);
+        rest = tenth;
+    }
+    if (written == fraction && fraction > 0) {
+        text.put('.');
+        if (below_one) {
+            text.put('0');
+        }
+    }
+    if (static_cast<int64_t>(high) < 0) {
+        text.put('-');
+    }
+    return text.finish();
+}
+
+// Years of more than four digits, and those before 0, have a sign.
+__device__ __forceinline__ void put_date(Backwards& text, int32_t days) {
+    const Civil date = civil(days);
+    text.digits(date.day, 2);
+    text.put('-');
+    text.digits(date.month, 2);
+    text.put('-');
+    const uint32_t year = date.year < 0 ? -date.year : date.year;
+    if (year < 10000) {
+        text.digits(year, 4);
+    } else {
+        text.number(year);
+    }
+    if (date.year < 0 || year > 9999) {
+        text.put(date.year < 0 ? '-' : '+');
+    }
+}
+
+// A fraction of a second has as few digits as it needs, in threes.
+__device__ __forceinline__ void put_time(Backwards& text, uint32_t second, uint32_t nanosecond) {
+    if (nanosecond % 1000 != 0) {
+        text.digits(nanosecond, 9);
+    } else if (nanosecond % 1000000 != 0) {
+        text.digits(nanosecond / 1000, 6);
+    } else if (nanosecond != 0) {
+        text.digits(nanosecond / 1000000, 3);
+    }
+    if (nanosecond != 0) {
+        text.put('.');
+    }
+    text.digits(second % 60, 2);
+    text.put(':');
+    text.digits(second / 60 % 60, 2);
+    text.put(':');
+    text.digits(second / 3600, 2);
+}
+
+__device__ uint8_t* expr_format_date(uint8_t* end, int32_t days) {
+    Backwards text(end);
+    put_date(text, days);
+    return text.finish();
+}
+
+__device__ uint8_t* expr_format_time(uint8_t* end, uint32_t second, uint32_t nanosecond) {
+    Backwards text(end);
+    put_time(text, second, nanosecond);
+    return text.finish();
+}
+
+// What a clock shows that is `zone` minutes ahead of UTC; INT32_MIN for none that is told.
+__device__ uint8_t* expr_format_moment(uint8_t* end, int64_t second, uint32_t nanosecond, int32_t zone) {
+    constexpr int64_t kDay = 86400;
+    Backwards text(end);
+    if (zone == 0) {
+        text.put('Z');
+    } else if (zone != INT32_MIN) {
+        const uint32_t minutes = zone < 0 ? -zone : zone;
+        text.digits(minutes % 60, 2);
+        text.put(':');
+        text.digits(minutes / 60, 2);
+        text.put(zone < 0 ? '-' : '+');
+    }
+    const int64_t days = (second >= 0 ? second : second - (kDay - 1)) / kDay;
+    put_time(text, static_cast<uint32_t>(second - days * kDay), nanosecond);
+    text.put('T');
+    put_date(text, static_cast<int32_t>(days));
+    return text.finish();
 }
 
 // The number of the tile that this block works on.

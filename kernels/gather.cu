@@ -19,10 +19,10 @@
 #include <cstdint>
 
 #include "include/bits.cuh"
-#include "include/bytes.cuh"
 #include "include/grid.cuh"
 #include "include/move.cuh"
 #include "include/scan.cuh"
+#include "include/strings.cuh"
 
 namespace {
 
@@ -30,21 +30,12 @@ using warpline::kFullWarp;
 using warpline::kNoSource;
 using warpline::lane_id;
 using warpline::MoveColumn;
+using warpline::Offsets;
 
 struct Policy {
     static constexpr int kThreads = 256;
     static constexpr int kRowsPerThread = 4;
     static constexpr uint32_t kTileRows = kThreads * kRowsPerThread;
-};
-
-// Offsets of either width, read as 64 bits.
-struct Offsets {
-    const void* values;
-    bool wide;
-
-    __device__ __forceinline__ uint64_t operator[](uint64_t i) const {
-        return wide ? static_cast<const uint64_t*>(values)[i] : static_cast<const uint32_t*>(values)[i];
-    }
 };
 
 // A column of variable length whose gathered offsets are wanted.
@@ -172,94 +163,38 @@ __device__ __forceinline__ void move_column(const MoveColumn& column, const uint
     }
 }
 
-// Offsets of the gathered rows from 0. Each thread owns kRowsPerThread neighbouring rows of a tile.
+// Offsets of the gathered rows from 0.
 template <typename Offset>
 __device__ __forceinline__ void sum_lengths(const OffsetsColumn& column, const uint32_t* __restrict__ sources,
                                             uint64_t n) {
     const Offset* offsets = static_cast<const Offset*>(column.offsets);
-    Offset* out = static_cast<Offset*>(column.out_offsets);
-    const uint32_t tile = warpline::take_tile(column.scratch);
-    const uint64_t first = static_cast<uint64_t>(tile) * Policy::kTileRows + threadIdx.x * Policy::kRowsPerThread;
-    uint64_t ends[Policy::kRowsPerThread];
-    uint64_t sum = 0;
-#pragma unroll
-    for (int i = 0; i < Policy::kRowsPerThread; ++i) {
-        const uint32_t source = first + i < n ? sources[first + i] : kNoSource;
-        if (source != kNoSource) {
-            sum += offsets[source + 1ull] - offsets[source];
-        }
-        ends[i] = sum;
-    }
-    uint64_t tile_sum;
-    const uint64_t below = warpline::block_exclusive_sum<uint64_t, Policy::kThreads>(sum, &tile_sum);
-    const uint64_t start = warpline::block_tile_prefix(column.scratch, tile, tile_sum) + below;
-#pragma unroll
-    for (int i = 0; i < Policy::kRowsPerThread; ++i) {
-        if (first + i < n) {
-            out[first + i + 1] = static_cast<Offset>(start + ends[i]);
-        }
-    }
-    if (threadIdx.x == 0 && tile == 0) {
-        out[0] = 0;
-    }
-    if (threadIdx.x == 0 && tile + 1 == gridDim.x) {
-        *column.total = start + tile_sum;
-    }
+    warpline::sum_lengths<Policy::kThreads, Policy::kRowsPerThread>(
+        static_cast<Offset*>(column.out_offsets), column.total, column.scratch, n, [&](uint64_t row) -> uint64_t {
+            const uint32_t source = sources[row];
+            return source == kNoSource ? 0 : offsets[source + 1ull] - offsets[source];
+        });
 }
 
-// The last row at or after `row` that starts at or before `position`: of several that start there, the one that is not
-// empty. Doubling steps find near rows fast and far ones in logarithmic time.
-__device__ __forceinline__ uint64_t find_row(const Offsets& offsets, uint64_t row, uint64_t n, uint64_t position) {
-    uint64_t step = 1;
-    while (row + step < n && offsets[row + step] <= position) {
-        row += step;
-        step *= 2;
-    }
-    // The answer is in [row, row + step).
-    for (uint64_t high = row + step < n ? row + step : n; high - row > 1;) {
-        const uint64_t middle = row + (high - row) / 2;
-        if (offsets[middle] <= position) {
-            row = middle;
-        } else {
-            high = middle;
-        }
-    }
-    return row;
-}
+// Where the bytes of a gathered row are.
+struct GatheredBytes {
+    const uint8_t* bytes;
+    const uint8_t* end;
+    Offsets offsets;
+    const uint32_t* sources;
 
-// The 16 output bytes from `position` on; bytes past the end are zero. `row` is where the last call ended.
-__device__ __forceinline__ void copy_segment(const BytesColumn& column, const Offsets& offsets,
-                                             const Offsets& out_offsets, const uint32_t* __restrict__ sources,
-                                             uint64_t n, uint64_t position, uint4* stage) {
-    const uint64_t end = position + 16 < column.out_bytes ? position + 16 : column.out_bytes;
-    uint64_t row = find_row(out_offsets, 0, n, position);
-    uint64_t from = offsets[sources[row]] + (position - out_offsets[row]);
-    if (position + 16 <= out_offsets[row + 1] && from / 4 * 4 + 20 <= column.source_bytes) {
-        *stage = warpline::load_unaligned(column.bytes + from);
-        return;
+    __device__ __forceinline__ const uint8_t* row(uint64_t row) const { return bytes + offsets[sources[row]]; }
+
+    __device__ __forceinline__ bool has_words(const uint8_t* from) const {
+        return from - reinterpret_cast<uint64_t>(from) % 4 + 20 <= end;
     }
-    *stage = {0, 0, 0, 0};
-    uint8_t* target = reinterpret_cast<uint8_t*>(stage);
-    for (uint64_t at = position;;) {
-        const uint64_t row_end = out_offsets[row + 1] < end ? out_offsets[row + 1] : end;
-        while (at < row_end) {
-            *target++ = column.bytes[from++];
-            ++at;
-        }
-        if (at == end) {
-            break;
-        }
-        row = find_row(out_offsets, row + 1, n, at);
-        from = offsets[sources[row]];
-    }
-}
+};
 
 // Source rows of a list's child: output item j of row r is item j - out_offsets[r] of its source.
 __device__ __forceinline__ void find_items(const Offsets& offsets, const Offsets& out_offsets,
                                            const uint32_t* __restrict__ sources, uint64_t n, uint64_t items,
                                            uint32_t* __restrict__ out) {
     for (uint64_t j = warpline::grid_thread(); j < items; j += warpline::grid_threads()) {
-        const uint64_t row = find_row(out_offsets, 0, n, j);
+        const uint64_t row = warpline::find_row(out_offsets, 0, n, j);
         out[j] = static_cast<uint32_t>(offsets[sources[row]] + (j - out_offsets[row]));
     }
 }
@@ -306,11 +241,8 @@ extern "C" __global__ void __launch_bounds__(Policy::kThreads)
     column.out = warpline::global(column.out);
     const Offsets offsets{warpline::global(column.offsets), column.wide != 0};
     const Offsets out_offsets{warpline::global(column.out_offsets), column.wide != 0};
-    for (uint64_t segment = warpline::grid_thread(); segment * 16 < column.out_bytes;
-         segment += warpline::grid_threads()) {
-        copy_segment(column, offsets, out_offsets, sources, n, segment * 16, &stage[threadIdx.x]);
-        reinterpret_cast<uint4*>(column.out)[segment] = stage[threadIdx.x];
-    }
+    const GatheredBytes source{column.bytes, column.bytes + column.source_bytes, offsets, sources};
+    warpline::copy_strings(source, out_offsets, n, column.out_bytes, column.out, stage);
 }
 
 #define WARPLINE_GATHER_ITEMS(TYPE_NAME, OFFSET, WIDE)                                                              \

@@ -12,6 +12,7 @@ pub mod join;
 mod keys;
 mod pieces;
 mod slice;
+mod spans;
 
 pub use cast::{cast, cast_plan, try_cast, try_cast_plan};
 pub use concat::{concat, concat_plan};

@@ -40,6 +40,44 @@ fn fitting() -> Vec<(&'static str, DataType)> {
     ]
 }
 
+/// Columns of the samples that become text, and text of other kinds.
+fn texts() -> Vec<(&'static str, DataType)> {
+    use DataType::*;
+    let fields = vec![Field::new("n", Utf8, true), Field::new("t", LargeUtf8, true)];
+    vec![
+        ("i8", Utf8),
+        ("i32", LargeUtf8),
+        ("u64", Utf8View),
+        ("bool", Utf8),
+        ("decimal128", Utf8),
+        ("utf8", LargeUtf8),
+        ("large_utf8", Utf8View),
+        ("utf8_view", Utf8),
+        ("binary", LargeBinary),
+        ("struct", Struct(fields.into())),
+        ("list", list(Utf8)),
+    ]
+}
+
+/// What is computed has no text under nulls; arrow-rs keeps what is there.
+fn no_text_under_nulls(array: ArrayRef) -> ArrayRef {
+    match array.data_type() {
+        DataType::Utf8 => Arc::new(array.as_string::<i32>().iter().collect::<StringArray>()),
+        DataType::LargeUtf8 => Arc::new(array.as_string::<i64>().iter().collect::<LargeStringArray>()),
+        DataType::LargeBinary => Arc::new(array.as_binary::<i64>().iter().collect::<LargeBinaryArray>()),
+        DataType::Struct(fields) => {
+            let columns = array.as_struct().columns().iter().cloned().map(no_text_under_nulls).collect();
+            Arc::new(StructArray::new(fields.clone(), columns, array.nulls().cloned()))
+        }
+        DataType::List(item) => {
+            let lists = array.as_list::<i32>();
+            let items = no_text_under_nulls(lists.values().clone());
+            Arc::new(ListArray::new(item.clone(), lists.offsets().clone(), items, lists.nulls().cloned()))
+        }
+        _ => array,
+    }
+}
+
 /// What is computed has one NaN here; arrow-rs leaves it to the processor.
 fn one_nan(array: ArrayRef) -> ArrayRef {
     match array.data_type() {
@@ -61,7 +99,8 @@ fn by_arrow(batch: &Batch, types: &[(&str, DataType)], safe: bool) -> Batch {
     let options = CastOptions { safe, ..Default::default() };
     let column = |(name, to): &(&str, DataType)| {
         let array = batch.column(name).expect("a column").to_array().expect("host");
-        (name.to_string(), one_nan(cast_with_options(&array, to, &options).expect("arrow-rs casts it")), true)
+        let cast = cast_with_options(&array, to, &options).expect("arrow-rs casts it");
+        (name.to_string(), no_text_under_nulls(one_nan(cast)), true)
     };
     Batch::from_record_batch(&RecordBatch::try_from_iter_with_nullable(types.iter().map(column)).expect("a batch"))
 }
@@ -126,30 +165,28 @@ fn what_does_not_fit_is_an_error_of_its_row() {
     }
 }
 
-/// Text on the host; on a device that is refused.
 #[test]
-fn text() {
-    let batch = only(&every_type(100, Nulls::Some, 3, 4), &["i32", "utf8"]);
-    let types = [("i32", DataType::Utf8), ("utf8", DataType::LargeUtf8)];
-    let host = ExecCtx::host(1).expect("host");
-    assert_same(&by_arrow(&batch, &types, false), &ops::cast(&host, &without_notes(&batch), &types).expect("a cast"));
-    with_device(|ctx| {
-        let error = ops::cast(ctx, &batch.to(ctx).expect("upload"), &types).expect_err("text on a device");
-        assert!(matches!(error, Error::Unsupported { .. }), "{error}");
-    });
+fn text_at_every_size_and_null_pattern() {
+    for (seed, rows) in SIZES.into_iter().enumerate() {
+        for nulls in NULLS {
+            check(&every_type(rows, nulls, seed % 2 * 5, seed as u64), &texts(), seed % 3 == 0);
+        }
+    }
 }
 
-/// The batch without its metadata.
-fn without_notes(batch: &Batch) -> Batch {
-    let records = batch.to_record_batch().expect("host");
-    let fields = records
-        .schema()
-        .fields()
-        .iter()
-        .map(|f| f.as_ref().clone().with_metadata(Default::default()))
-        .collect::<Vec<_>>();
-    let schema = Arc::new(Schema::new(fields));
-    Batch::from_record_batch(&RecordBatch::try_new(schema, records.columns().to_vec()).expect("a batch"))
+/// What has no plan but a bound.
+#[test]
+fn text_stays_within_the_plan() {
+    with_device(|ctx| {
+        let batch = every_type(1000, Nulls::Some, 3, 6);
+        for (name, to) in texts() {
+            let (batch, types) = (only(&batch, &[name]), [(name, to)]);
+            let nothing = Column::from_array(Arc::new(Int32Array::from(Vec::<i32>::new())));
+            let planned = ops::cast_plan(&batch, &types).expect("a plan");
+            let run = |ctx: &ExecCtx, batch: &Batch, _: &Column| ops::cast(ctx, batch, &types);
+            assert!(peak_under_plan(ctx, (&batch, &nothing), planned, run) <= planned.workspace + planned.output);
+        }
+    });
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod extremes;
 mod functions;
 mod parsed;
 mod projection;
+mod texts;
 mod typed;
 
 use std::sync::Arc;

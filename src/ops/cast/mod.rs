@@ -31,14 +31,15 @@ const OP: &str = "cast";
 /// for a child that may hold nulls where the type says it may not, and for the first value that does not fit, as
 /// [`Projection::evaluate_on`](crate::ops::expr::Projection::evaluate_on) tells it: of a list's items it is the item's
 /// number. `WrongDevice` when the batch is not where `ctx` runs, `Unsupported` for types that expressions do not cast to, and
-/// on a device for casts to text, from text to floats, and between some decimals.
+/// on a device for casts from floats and durations to text, from text to floats, and between some decimals.
 ///
 /// # Synchronization
-/// On a device waits once for the columns of each length, to learn whether a value did not fit.
+/// On a device waits once for the columns of each length, to learn whether a value did not fit, and once more where there
+/// is text among them, for its length.
 ///
 /// # Cost
 /// Each column is read once and written once. On a device one launch for all plain columns and struct fields, and one for
-/// all children of one length. [`cast_plan`] tells the device memory.
+/// all children of one length; with text two or three more each. [`cast_plan`] tells the device memory.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -76,7 +77,8 @@ pub fn try_cast(ctx: &ExecCtx, batch: &Batch, types: &[(&str, DataType)]) -> Res
 }
 
 /// The device memory that [`cast`] takes for this batch, without it, whether it is on a device or will be; without the
-/// driver's memory for the compiled kernels. On the host nothing of it is used. It is what is taken, not a bound.
+/// driver's memory for the compiled kernels. On the host nothing of it is used. It is what is taken; with text a bound,
+/// as [`Projection::plan`](crate::ops::expr::Projection::plan) has it.
 ///
 /// ```
 /// # use std::sync::Arc;

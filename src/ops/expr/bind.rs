@@ -295,6 +295,14 @@ fn is_number(data_type: &DataType) -> bool {
     data_type.is_integer() || data_type.is_floating() || is_decimal(data_type)
 }
 
+/// A dictionary's values' type, and any other as it is.
+pub(super) fn plain_type(data_type: &DataType) -> &DataType {
+    match data_type {
+        DataType::Dictionary(_, values) => values,
+        other => other,
+    }
+}
+
 /// Dictionaries as their values.
 pub(super) fn plain(bound: Bound) -> Bound {
     match bound.data_type() {
@@ -332,6 +340,7 @@ fn steps(from: &DataType, to: &DataType) -> Vec<DataType> {
         (Date32 | Timestamp(_, None), Timestamp(unit, Some(zone))) if is_utc(zone) => at_zero(unit),
         (_, Timestamp(unit, Some(zone))) if is_text(from) && is_utc(zone) => at_zero(unit),
         (Timestamp(unit, Some(zone)), Date32 | Time32(_) | Time64(_)) if is_utc(zone) => at_zero(unit),
+        (Timestamp(unit, Some(zone)), to) if is_utc(zone) && is_text(to) => at_zero(unit),
         (Time64(Microsecond), Time64(Nanosecond)) => vec![Int64, Duration(Microsecond), Duration(Nanosecond), Int64],
         _ => vec![],
     };

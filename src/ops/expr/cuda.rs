@@ -12,10 +12,11 @@ use super::emit::{Constant, Kind, OP, Output, Part, Program, Shape, THREADS, TIL
 use crate::column::layout::bit_bytes;
 use crate::column::{Batch, Column, DeviceColumn};
 use crate::device::launch::ArgPack;
-use crate::device::{CudaCtx, DeviceBuffer, DeviceBufferMut, ExecCtx, Grid, MemoryPlan, ReadGuard, StatusWord};
+use crate::device::{CudaCtx, DeviceBuffer, DeviceBufferMut, ExecCtx, Grid, MemoryPlan, ReadGuard, StatusWord, padded};
 use crate::error::{Error, Result};
 use crate::ops::gather::cuda::on_device;
 use crate::ops::gather::plan::Forecast;
+use crate::ops::spans::{self, SPAN, Spans};
 
 /// What an expression became, by the shapes of the columns and by whether rows are selected.
 #[derive(Debug, Default)]
@@ -54,23 +55,35 @@ impl Programs {
         Ok(self.get_for((false, shapes(batch)?), |shapes| Program::evaluate(roots, shapes))?.text.clone())
     }
 
-    /// Bytes that a selection uploads for its literals, and for the view columns that it reads.
-    pub(super) fn constant_bytes(&self, root: &Bound, batch: &Batch) -> Result<u64> {
+    /// Bytes of what a selection holds while it is queued.
+    pub(super) fn launch_bytes(&self, root: &Bound, batch: &Batch) -> Result<u64> {
         let program = self.get_for((true, shapes(batch)?), |shapes| Program::select(root, shapes))?;
-        constant_bytes(&program, batch)
+        launch_bytes(&program, batch)
     }
 
     /// What [`evaluate`] takes for such a batch, all of it at once.
     pub(super) fn plan(&self, roots: &[&Bound], batch: &Batch) -> Result<MemoryPlan> {
         let program = self.get_for((false, shapes(batch)?), |shapes| Program::evaluate(roots, shapes))?;
         let mut ledger = Forecast::default();
-        ledger.temporary(constant_bytes(&program, batch)?);
+        let rows = batch.num_rows();
+        ledger.temporary(launch_bytes(&program, batch)?);
+        let mut texts = Vec::new();
         for output in &program.outputs {
-            sizes(output, batch.num_rows())?.into_iter().flatten().for_each(|bytes| ledger.output(bytes as u64));
+            let [values, validity] = sizes(output, rows)?.map(|bytes| bytes.map(|bytes| bytes as u64));
+            match &output.reach {
+                Some(reach) => {
+                    ledger.temporary(values.unwrap_or(0));
+                    texts.push((&output.data_type, reach.bytes(batch)?));
+                }
+                None => values.into_iter().for_each(|bytes| ledger.output(bytes)),
+            }
+            validity.into_iter().for_each(|bytes| ledger.output(bytes));
         }
         if program.fallible {
-            ledger.temporary(8);
+            let status = ledger.temporary(8);
+            ledger.free(status);
         }
+        spans::forecast(&mut ledger, &texts, rows)?;
         Ok(ledger.plan())
     }
 
@@ -85,8 +98,8 @@ impl Programs {
     }
 }
 
-/// Bytes that a launch uploads for its literals, and for the view columns that it reads.
-fn constant_bytes(program: &Program, batch: &Batch) -> Result<u64> {
+/// Bytes of what a launch uploads for its literals, and for the view columns that it reads, and of its workspace.
+fn launch_bytes(program: &Program, batch: &Batch) -> Result<u64> {
     let mut bytes = program.blob.len();
     for word in &program.words {
         let Word::Column { column, dictionary, part: Part::DataTable } = *word else { continue };
@@ -96,7 +109,7 @@ fn constant_bytes(program: &Program, batch: &Batch) -> Result<u64> {
         };
         bytes = bytes.next_multiple_of(8) + 8 * data;
     }
-    Ok(bytes as u64)
+    Ok(padded(bytes as u64) + padded((batch.num_rows() * program.slots) as u64))
 }
 
 fn shape(column: &DeviceColumn) -> Shape {
@@ -156,7 +169,15 @@ pub(in crate::ops) struct Launch<'a> {
     constants: DeviceBuffer,
     /// Where each column's table is among the constants.
     tables: HashMap<(usize, bool), usize>,
+    /// Workspace for text.
+    slots: DeviceBufferMut,
     guards: Vec<ReadGuard>,
+}
+
+/// What the spans that a launch writes point to: keep it until what reads them is queued.
+pub(in crate::ops) struct Held {
+    _guards: Vec<ReadGuard>,
+    _slots: DeviceBufferMut,
 }
 
 impl<'a> Launch<'a> {
@@ -180,7 +201,8 @@ impl<'a> Launch<'a> {
             }
         }
         let constants = ctx.upload(OP, &bytes)?;
-        Ok(Launch { ctx, program, columns, rows, constants, tables, guards })
+        let slots = ctx.allocate(OP, rows * program.slots)?;
+        Ok(Launch { ctx, program, columns, rows, constants, tables, slots, guards })
     }
 
     /// Queues the kernel; `own` gives the addresses of what it writes.
@@ -188,10 +210,11 @@ impl<'a> Launch<'a> {
     /// # Safety
     /// What `own` gives must be device memory as large as the program's outputs for these rows, which only this stream
     /// uses.
-    pub(in crate::ops) unsafe fn queue(mut self, own: impl Fn(&Word) -> u64) -> Result<()> {
+    pub(in crate::ops) unsafe fn queue(mut self, own: impl Fn(&Word) -> u64) -> Result<Held> {
         let constants = self.constants.for_stream(self.ctx.stream())?;
         let base = constants.pointer();
         self.guards.push(constants);
+        let slots = self.slots.for_stream(self.ctx.stream())?.pointer();
         let program = self.program;
         let words = program.words.iter().map(|word| match word {
             Word::Rows => Ok(self.rows as u64),
@@ -201,14 +224,17 @@ impl<'a> Launch<'a> {
                 Ok(base + self.tables.get(&(*column, *dictionary)).copied().unwrap_or(0) as u64)
             }
             Word::Column { column, dictionary, part } => self.pointer(*column, *dictionary, *part),
+            // Offsets are multiples of 8, for whole words.
+            Word::Slots(at) => Ok(slots + (self.rows * at) as u64),
             other => Ok(own(other)),
         });
         let words = words.collect::<Result<Vec<_>>>()?;
         let module = self.ctx.emitted(program.entry, &program.text)?;
         let grid = Grid::linear(self.rows.div_ceil(TILE_ROWS) as u32, THREADS);
         // SAFETY: the words are the program's, in its order; columns have `rows` rows, which the kernel does not pass;
-        // the guards outlive the call; the caller answers for the outputs.
-        unsafe { ArgPack::launch_emitted(self.ctx, &module, grid, words) }
+        // there are as many slots; the guards outlive the call; the caller answers for the outputs.
+        unsafe { ArgPack::launch_emitted(self.ctx, &module, grid, words) }?;
+        Ok(Held { _guards: self.guards, _slots: self.slots })
     }
 
     fn pointer(&mut self, column: usize, dictionary: bool, part: Part) -> Result<u64> {
@@ -249,6 +275,7 @@ fn sizes(output: &Output, rows: usize) -> Result<[Option<usize>; 2]> {
     let values = match Kind::of(OP, &output.data_type)? {
         Kind::Null => None,
         Kind::Bool => Some(bit_bytes(rows)),
+        Kind::Bytes => Some(rows * SPAN),
         kind => Some(rows * kind.width()),
     };
     Ok([values, output.nullable.then(|| bit_bytes(rows))])
@@ -269,16 +296,46 @@ impl Writing {
         Ok(Writing { output: output.clone(), values, validity })
     }
 
-    fn finish(self, ctx: &CudaCtx, rows: usize) -> Result<Column> {
-        let [values, validity] = [self.values, self.validity].map(|buffer| buffer.map(DeviceBufferMut::freeze));
-        let buffers = values.into_iter().collect();
-        Ok(DeviceColumn::from_parts(ctx, self.output.data_type, rows, validity, buffers, Vec::new())?.into())
+    /// The column, or the spans that one is to be made of.
+    fn finish(self, ctx: &CudaCtx, rows: usize) -> Result<Written> {
+        let (data_type, validity) = (self.output.data_type, self.validity.map(DeviceBufferMut::freeze));
+        match (self.output.reach, self.values) {
+            (Some(_), Some(spans)) => Ok(Written::Spans(Spans { data_type, rows: spans, validity })),
+            (_, values) => {
+                let buffers = values.map(DeviceBufferMut::freeze).into_iter().collect();
+                Ok(Written::Column(DeviceColumn::from_parts(ctx, data_type, rows, validity, buffers, Vec::new())?))
+            }
+        }
     }
+}
+
+/// An output that the kernel has written.
+enum Written {
+    Column(DeviceColumn),
+    Spans(Spans),
+}
+
+/// The outputs as columns, in their order.
+fn finish(ctx: &CudaCtx, writing: Vec<Writing>, rows: usize) -> Result<Vec<Column>> {
+    let (mut columns, mut texts) = (Vec::new(), Vec::new());
+    for column in writing {
+        match column.finish(ctx, rows)? {
+            Written::Column(column) => columns.push(Some(column)),
+            Written::Spans(spans) => {
+                columns.push(None);
+                texts.push(spans);
+            }
+        }
+    }
+    let mut texts = spans::columns(ctx, OP, texts, rows)?.into_iter();
+    let missing = || internal("a column of text went missing");
+    columns.into_iter().map(|column| Ok(column.or_else(|| texts.next()).ok_or_else(missing)?.into())).collect()
 }
 
 /// The values of expressions over a batch of at least one row.
 ///
-/// Asynchronous, but where a row may fail: then it waits for the stream, and gives the lowest failing row.
+/// Asynchronous, but where a row may fail: then it waits for the stream, and gives the lowest failing row; and where
+/// there is text, whose length is waited for.
 pub(super) fn evaluate(
     ctx: &CudaCtx,
     program: &Program,
@@ -303,13 +360,15 @@ pub(super) fn evaluate(
         own.insert(Word::Status, address(&mut status.word)?);
     }
     // SAFETY: every output has `rows` values and whole words of bits; all were just allocated on this stream.
-    unsafe { launch.queue(|word| own.get(word).copied().unwrap_or(0)) }?;
+    let held = unsafe { launch.queue(|word| own.get(word).copied().unwrap_or(0)) }?;
     if let Some(status) = status
         && let Some(row) = status.first_failure(ctx, OP)?
     {
         return Ok(Err(row));
     }
-    writing.into_iter().map(|column| column.finish(ctx, rows)).collect::<Result<Vec<_>>>().map(Ok)
+    let columns = finish(ctx, writing, rows)?;
+    drop(held);
+    Ok(Ok(columns))
 }
 
 /// The error of the row that failed on the device, in the host twin's words: one row comes to the host and is evaluated

@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, BooleanBufferBuilder, Datum, Float16Array,
-    Float32Array, Float64Array, RecordBatch, Scalar, new_null_array,
+    Float32Array, Float64Array, GenericByteArray, RecordBatch, Scalar, new_null_array,
 };
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::kernels::{cmp, numeric};
 use arrow::compute::{self, filter_record_batch};
-use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type};
+use arrow::datatypes::{
+    BinaryType, ByteArrayType, DataType, Float16Type, Float32Type, Float64Type, LargeBinaryType, LargeUtf8Type,
+    Utf8Type,
+};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
 use half::f16;
@@ -263,7 +266,7 @@ fn canonical_floats(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
 }
 
 /// Floats with one NaN, whose sign and payload processors choose differently.
-pub(super) fn one_nan(array: ArrayRef) -> ArrayRef {
+fn one_nan(array: ArrayRef) -> ArrayRef {
     fn floats<T: ArrowPrimitiveType>(array: &ArrayRef, nan: T::Native, is_nan: impl Fn(T::Native) -> bool) -> ArrayRef {
         Arc::new(array.as_primitive::<T>().unary::<_, T>(|x| if is_nan(x) { nan } else { x }))
     }
@@ -272,6 +275,25 @@ pub(super) fn one_nan(array: ArrayRef) -> ArrayRef {
         DataType::Float32 => floats::<Float32Type>(&array, f32::from_bits(0x7fc0_0000), f32::is_nan),
         DataType::Float64 => floats::<Float64Type>(&array, f64::from_bits(0x7ff8_0000_0000_0000), f64::is_nan),
         _ => array,
+    }
+}
+
+/// As it is computed everywhere here: one NaN, and no text under nulls.
+pub(super) fn canonical(array: ArrayRef) -> ArrayRef {
+    fn empty_nulls<T: ByteArrayType>(array: &ArrayRef) -> ArrayRef {
+        let bytes = array.as_bytes::<T>();
+        let shown = |row: usize| bytes.is_null(row) && bytes.value_length(row) != T::Offset::default();
+        match bytes.null_count() > 0 && (0..bytes.len()).any(shown) {
+            true => Arc::new(bytes.iter().collect::<GenericByteArray<T>>()),
+            false => array.clone(),
+        }
+    }
+    match array.data_type() {
+        DataType::Utf8 => empty_nulls::<Utf8Type>(&array),
+        DataType::LargeUtf8 => empty_nulls::<LargeUtf8Type>(&array),
+        DataType::Binary => empty_nulls::<BinaryType>(&array),
+        DataType::LargeBinary => empty_nulls::<LargeBinaryType>(&array),
+        _ => one_nan(array),
     }
 }
 

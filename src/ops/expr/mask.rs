@@ -36,15 +36,16 @@ impl Predicate {
     /// As [`Predicate::evaluate`], with the same text: the failing row alone is copied to the host for it. `WrongDevice`
     /// when the batch is not where `ctx` runs, `InvalidInput` when its types are not those that the predicate was bound to,
     /// and on a device `Unsupported`, naming the construct, for what it cannot do: Decimal256, intervals, nested types,
-    /// casts to text and from text to floats and intervals, zones that are no offset, ILIKE with a pattern that is no
-    /// literal of ASCII.
+    /// casts of floats and durations to text and from text to floats and intervals, zones that are no offset, ILIKE with a
+    /// pattern that is no literal of ASCII.
     ///
     /// # Synchronization
     /// On a device, none where no row can fail; else it waits once, to learn whether one did.
     ///
     /// # Cost
     /// On the host as [`Predicate::evaluate`]. On a device one launch that reads each column once and writes 1/8 byte a
-    /// row, twice with nulls; literals of text, lists and view columns add a copy of a few bytes to the device.
+    /// row, twice with nulls; literals of text, lists and view columns add a copy of a few bytes to the device. A value that
+    /// is printed as text takes 8 to 40 bytes of workspace a row.
     pub fn mask(&self, ctx: &ExecCtx, batch: &Batch) -> Result<Column> {
         ctx.expect(OP, batch.placement())?;
         let rows = batch.num_rows();
@@ -84,9 +85,9 @@ impl Predicate {
         self.programs.select(&self.root, columns)
     }
 
-    /// Bytes that [`crate::ops::filter_where`] uploads for literals and view columns.
-    pub(in crate::ops) fn constant_bytes(&self, batch: &Batch) -> Result<u64> {
-        self.programs.constant_bytes(&self.root, batch)
+    /// Bytes that [`crate::ops::filter_where`] holds for literals, view columns and text while its kernel is queued.
+    pub(in crate::ops) fn launch_bytes(&self, batch: &Batch) -> Result<u64> {
+        self.programs.launch_bytes(&self.root, batch)
     }
 
     /// The host twin's error for a row that failed on the device.

@@ -16,7 +16,7 @@
 //! - `wrapping_add`, `wrapping_sub`, `wrapping_mul` and `wrapping_neg` keep their operands' integer type and never fail.
 //!
 //! [`Select`] and [`Projection`] do the same for several expressions of any type, as a batch of results. A NaN in a computed
-//! column is the positive quiet one without a payload.
+//! column is the positive quiet one without a payload, and a null has no bytes.
 //!
 //! Against DataFusion 55 (`tests/golden/make_expr_typed.py`): the values are the same, but
 //! - integers are computed in 64 bits where DataFusion computes in the operands' width and wraps;
@@ -39,6 +39,7 @@ mod function;
 mod mask;
 mod parse;
 mod project;
+mod reach;
 mod zone;
 
 use std::collections::BTreeSet;

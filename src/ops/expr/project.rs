@@ -10,7 +10,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 
 use super::bind::{Bound, bind_value};
 use super::cuda::{self, Programs, columns_of};
-use super::eval::{evaluate, in_chunks, locate, one_nan};
+use super::eval::{canonical, evaluate, in_chunks, locate};
 use super::{Expr, parse};
 use crate::column::Batch;
 use crate::device::{ExecCtx, MemoryPlan};
@@ -191,7 +191,7 @@ impl Projection {
         self.expect(batch.num_columns())?;
         let computed = self.computed();
         let compute = |part: &RecordBatch| {
-            let output = |root: &&Bound| evaluate(root, part)?.into_array(part.num_rows()).map(one_nan);
+            let output = |root: &&Bound| evaluate(root, part)?.into_array(part.num_rows()).map(canonical);
             computed.iter().map(output).collect::<Result<Vec<_>, _>>()
         };
         let results = match computed.is_empty() {
@@ -227,17 +227,21 @@ impl Projection {
     /// # Errors
     /// As [`Projection::evaluate`], with the same text: the failing row alone is copied to the host for it. `WrongDevice`
     /// when the batch is not where `ctx` runs, `InvalidInput` when its types are not those that the list was bound to, and
-    /// on a device `Unsupported` as [`Predicate::mask`](super::Predicate::mask), and for text and binary that are
-    /// computed, not only named.
+    /// on a device `Unsupported` as [`Predicate::mask`](super::Predicate::mask), and for binary of fixed size that is
+    /// computed, not only named. There text and binary that outgrow their type's offsets are `InvalidInput`, and so are
+    /// views whose long values outgrow one buffer of 2 GiB.
     ///
     /// # Synchronization
-    /// On a device, none where no row can fail; else it waits once, to learn whether one did.
+    /// On a device, none where no row can fail and no text is computed; else it waits once to learn whether one did, and
+    /// once for the lengths of all text.
     ///
     /// # Cost
     /// On the host as [`Projection::evaluate`]. On a device one launch, or none where columns are only named, which are
     /// shared and not copied; it reads each column that is computed with once and writes each output once, with 1/8 byte a
     /// row for the validity of those that may be null. Literals of text, lists and view columns add a copy of a few bytes
-    /// to the device.
+    /// to the device. Text and binary take two launches more for all columns together, three with views: the kernel writes
+    /// where each row's bytes are, 16 bytes a row, then offsets are summed, and each byte is copied once. A value that is
+    /// printed as text takes 8 to 40 bytes of workspace a row, more only for decimals of negative scale.
     pub fn evaluate_on(&self, ctx: &ExecCtx, batch: &Batch) -> Result<Batch> {
         ctx.expect(OP, batch.placement())?;
         self.expect(batch.columns().len())?;
@@ -263,7 +267,8 @@ impl Projection {
 
     /// The device memory that [`Projection::evaluate_on`] takes for this batch, without the inputs, whether the batch is on a
     /// device or will be; without the driver's memory for the compiled kernel. On the host nothing of it is used. It is
-    /// what is taken, not a bound.
+    /// what is taken, and with computed text a bound: all bytes of the columns that it may be taken from, and for views and
+    /// dictionaries in every row the longest value that they may hold.
     ///
     /// # Errors
     /// `Unsupported` as [`Projection::evaluate_on`] on a device.

@@ -8,6 +8,9 @@ use arrow::compute::{self, CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Int64Type, TimeUnit, TimestampSecondType};
 use arrow::error::ArrowError;
 
+use super::bind::{is_binary, is_text};
+use super::emit::bytes_of;
+
 /// First and last second that chrono's calendar holds: the years -262,143 to 262,142.
 pub(super) const CALENDAR: [i64; 2] = [-8_334_601_228_800, 8_210_266_876_799];
 
@@ -49,8 +52,19 @@ pub(super) fn cast(array: &ArrayRef, to: &DataType, lenient: bool) -> Result<Arr
             let kept = on_calendar(&plain, unit, -offset(zone).unwrap_or(0), lenient)?;
             cast_with_options(&kept, to, &options)
         }
-        (Timestamp(unit, Some(zone)), Date32) if offset(zone).is_some() => {
+        (Timestamp(unit, Some(zone)), to) if (*to == Date32 || is_text(to)) && offset(zone).is_some() => {
             cast_with_options(&on_calendar(array, unit, offset(zone).unwrap_or(0), false)?, to, &options)
+        }
+        (from, to) if is_binary(from) && is_text(to) && !lenient => {
+            // arrow-rs looks at what lies under nulls too, and counts its bytes from other rows on.
+            let text = compute::cast(array, to)?;
+            match (0..array.len()).find(|&row| array.is_valid(row) && text.is_null(row)) {
+                None => Ok(text),
+                Some(row) => match std::str::from_utf8(bytes_of(array, row)) {
+                    Err(why) => Err(ArrowError::CastError(format!("the bytes are no UTF-8: {why}"))),
+                    Ok(_) => cast_with_options(array, to, &options),
+                },
+            }
         }
         _ => cast_with_options(array, to, &options),
     }

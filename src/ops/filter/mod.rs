@@ -132,7 +132,7 @@ pub fn filter_where_plan(batch: &Batch, predicate: &Predicate) -> Result<MemoryP
         return Ok(ledger.plan());
     }
     // `Selection::evaluate`.
-    let constants = ledger.temporary(predicate.constant_bytes(batch)?);
+    let constants = ledger.temporary(predicate.launch_bytes(batch)?);
     let _mask = ledger.temporary(rows.div_ceil(8) as u64);
     let _bases = ledger.temporary(4 * rows.div_ceil(cuda::WARP_ROWS) as u64);
     let states = ledger.temporary(8 * (1 + rows.div_ceil(TILE_ROWS)) as u64);

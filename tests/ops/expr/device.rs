@@ -207,7 +207,12 @@ fn ptxas_takes_the_text() {
     let condition = format!("({})", CONDITIONS.join(") OR ("));
     let host = rows.to_record_batch().expect("on the host");
     let list = Select::parse(LIST).and_then(|list| list.bind(&host.schema())).expect("it binds");
-    for ptx in [bind(&condition, &host).ptx(&rows), list.ptx(&rows)] {
+    let printed = super::texts::printed();
+    let prints = super::texts::prints(&printed);
+    let prints = Select::parse(&prints).and_then(|list| list.bind(&printed.schema())).expect("it binds");
+    let texts = Select::parse(super::texts::LIST).and_then(|list| list.bind(&host.schema())).expect("it binds");
+    let prints = prints.ptx(&Batch::from_record_batch(&printed));
+    for ptx in [bind(&condition, &host).ptx(&rows), list.ptx(&rows), texts.ptx(&rows), prints] {
         let path = folder.path().join("all.ptx");
         std::fs::write(&path, ptx.expect("a kernel")).expect("written");
         for architecture in ["sm_75", "sm_120"] {
@@ -309,7 +314,7 @@ fn what_the_device_cannot_do_says_so() {
     with_device(|ctx| {
         let rows = table(10);
         for (text, part) in [
-            ("CAST(i8 AS VARCHAR) = '1'", "a cast from Int8 to Utf8 on a device is not supported"),
+            ("CAST(f64 AS VARCHAR) = '1'", "a cast from Float64 to Utf8 on a device is not supported"),
             ("CAST(utf8 AS DOUBLE) = 1", "a cast from Utf8 to Float64 on a device is not supported"),
             ("arrow_cast(price, 'Decimal256(60, 2)') = 1", "Decimal256(60, 2) in an expression on a device"),
             ("utf8 ILIKE 'É%'", "ILIKE with such a pattern on a device is not supported"),

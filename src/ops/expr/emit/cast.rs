@@ -7,6 +7,7 @@ use super::lane::{Bits, Kind, Lane};
 use super::number::Checked;
 use super::{Emit, OP};
 use crate::error::{Error, Result};
+use crate::ops::expr::bind::{is_text, plain_type as plain};
 
 impl Emit<'_> {
     /// A lane in another type. What does not fit fails, or with `lenient` is null.
@@ -42,6 +43,7 @@ impl Emit<'_> {
                 Utf8 | LargeUtf8 | Utf8View | Binary | LargeBinary | BinaryView | FixedSizeBinary(_),
                 Binary | LargeBinary | BinaryView,
             ) => fits(bits),
+            _ if is_text(to) => self.as_text(bits, from, to, guard),
             (Utf8 | LargeUtf8 | Utf8View, _) => self.parse(bits, from, to, guard),
             (Boolean, _) if is_plain_number(to) => fits(self.truth_as_number(bits, target)),
             (_, Boolean) if is_plain_number(from) => Ok((Bits::Bool(self.not_zero(kind, bits)), Pred::False)),
@@ -169,7 +171,7 @@ impl Emit<'_> {
     }
 
     /// A number as a 128-bit one.
-    fn widened(&mut self, bits: Bits, kind: Kind) -> Bits {
+    pub(super) fn widened(&mut self, bits: Bits, kind: Kind) -> Bits {
         let Bits::Number(value) = bits else { return bits };
         let Kind::Int { signed, .. } = kind else { return bits };
         let long = match (value.0, signed) {
@@ -284,18 +286,11 @@ impl Emit<'_> {
     }
 }
 
-/// A dictionary as its values.
-fn plain(data_type: &DataType) -> &DataType {
-    match data_type {
-        DataType::Dictionary(_, values) => values,
-        other => other,
-    }
-}
-
 /// Whether arrow-rs's cast fails where TRY_CAST would give a null.
 fn always_fails(from: &DataType, to: &DataType) -> bool {
-    use DataType::{Date32, Time32, Time64, Timestamp};
+    use DataType::{Date32, Date64, Time32, Time64, Timestamp};
     matches!((from, to), (Timestamp(..), Date32 | Time32(_) | Time64(_)))
+        || (matches!(from, Date32 | Date64 | Time32(_) | Time64(_) | Timestamp(..)) && is_text(to))
 }
 
 fn is_plain_number(data_type: &DataType) -> bool {

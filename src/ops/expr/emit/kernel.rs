@@ -9,6 +9,7 @@ use super::lane::Kind;
 use super::{Emit, OP, Row, Shape, Word, helpers};
 use crate::error::{Error, Result};
 use crate::ops::expr::bind::Bound;
+use crate::ops::expr::reach::Reach;
 
 /// The entry that writes the values of expressions.
 const ENTRY: &str = "expr_evaluate";
@@ -29,6 +30,8 @@ pub(in crate::ops) struct Output {
     pub(in crate::ops) data_type: DataType,
     /// Whether the kernel writes its validity.
     pub(in crate::ops) nullable: bool,
+    /// Of text and binary, whose values are spans: what their bytes may be.
+    pub(in crate::ops::expr) reach: Option<Reach>,
 }
 
 /// A kernel and what its launch passes.
@@ -43,6 +46,8 @@ pub(in crate::ops) struct Program {
     pub(in crate::ops) outputs: Vec<Output>,
     /// What literals point to.
     pub(in crate::ops) blob: Vec<u8>,
+    /// Bytes of workspace for each row, in which values are written as text.
+    pub(in crate::ops) slots: usize,
     /// Whether a row may fail.
     pub(in crate::ops) fallible: bool,
 }
@@ -65,11 +70,12 @@ impl Program {
             let data_type = root.data_type().clone();
             let kind = Kind::of(OP, &data_type)?;
             match (kind, &data_type) {
-                (Kind::Bytes, _) | (_, DataType::Dictionary(..)) => {
+                (_, DataType::Dictionary(..) | DataType::FixedSizeBinary(_)) => {
                     let what = format!("{data_type} as the result of an expression on a device");
                     return Err(Error::unsupported(OP, what, "evaluate it on the host"));
                 }
                 (Kind::Null, _) => {}
+                (Kind::Bytes, _) => emit.store_span(lane, Word::Output(i)),
                 (Kind::Bool, _) => {
                     let value = emit.holds(lane, true);
                     kept.push((Word::Output(i), emit.asm.and(inside, value)));
@@ -80,7 +86,8 @@ impl Program {
             if nullable {
                 kept.push((Word::OutputValidity(i), emit.asm.and(inside, lane.valid)));
             }
-            outputs.push(Output { data_type, nullable });
+            let reach = (kind == Kind::Bytes).then(|| Reach::of(root));
+            outputs.push(Output { data_type, nullable, reach });
         }
         emit.finish(ENTRY, kept, outputs)
     }
@@ -106,7 +113,7 @@ impl<'a> Emit<'a> {
             inside: asm.reg(Class::P),
         };
         let (params, blob, columns, scaled) = Default::default();
-        Emit { asm, shapes, row, params, blob, columns, scaled, bad: Pred::False }
+        Emit { asm, shapes, row, params, blob, slots: 0, columns, scaled, bad: Pred::False }
     }
 
     /// Puts the body into its loop over the warp's words, and the loop into an entry.
@@ -151,7 +158,7 @@ impl<'a> Emit<'a> {
         }
         let _ =
             write!(text, "\n)\n.maxntid {THREADS}, 1, 1\n{{\n{}{instructions}\tret;\n}}\n", self.asm.declarations());
-        Ok(Program { entry, text, words, outputs, blob: self.blob, fallible })
+        Ok(Program { entry, text, words, outputs, blob: self.blob, slots: self.slots, fallible })
     }
 
     /// Where the thread's warp begins; gives the tile.

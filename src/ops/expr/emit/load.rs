@@ -8,6 +8,7 @@ use super::lane::{Bits, Kind, Lane};
 use super::{Constant, Emit, OP, Part, Shape, Word};
 use crate::column::layout::{Layout, OffsetWidth};
 use crate::error::{Error, Result};
+use crate::ops::spans::SPAN;
 
 /// Which column, or the dictionary below it.
 #[derive(Clone, Copy)]
@@ -178,7 +179,7 @@ impl Emit<'_> {
     }
 
     /// `index * width`, once for each index and width.
-    fn scaled(&mut self, index: Reg, width: usize) -> Reg {
+    pub(super) fn scaled(&mut self, index: Reg, width: usize) -> Reg {
         if let Some((.., scaled)) = self.scaled.iter().find(|(i, w, _)| *i == index && *w == width) {
             return *scaled;
         }
@@ -250,6 +251,21 @@ impl Emit<'_> {
         }
     }
 
+    /// Stores the lane's text as a span, for the rows there are: an empty one where it is null.
+    pub(super) fn store_span(&mut self, lane: Lane, output: Word) {
+        let base = self.param(output);
+        let offset = self.scaled(self.row.number, SPAN);
+        let address = self.asm.op(Class::D, "add.s64", &[&base, &offset]);
+        let zero = self.asm.zero(Class::D);
+        let (at, length) = match lane.bits {
+            Bits::Bytes(at, length) => {
+                (self.asm.select(lane.valid, at, zero), self.asm.select(lane.valid, length, zero))
+            }
+            _ => (zero, zero),
+        };
+        line!(self.asm, "@{} st.global.v2.b64 [{address}], {{{at}, {length}}}", self.row.inside);
+    }
+
     /// A number as memory holds it.
     fn stored(&mut self, kind: Kind, value: Reg) -> Reg {
         let nan = match kind {
@@ -269,7 +285,7 @@ impl Emit<'_> {
 }
 
 /// Row `row` of an array of text or binary.
-pub(super) fn bytes_of(array: &ArrayRef, row: usize) -> &[u8] {
+pub(in crate::ops::expr) fn bytes_of(array: &ArrayRef, row: usize) -> &[u8] {
     match array.data_type() {
         DataType::Utf8 => array.as_string::<i32>().value(row).as_bytes(),
         DataType::LargeUtf8 => array.as_string::<i64>().value(row).as_bytes(),

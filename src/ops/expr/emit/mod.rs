@@ -7,7 +7,7 @@
 //! which modules are kept.
 //!
 //! - `asm`: registers, instructions, calls; `lane`: what a lane holds of a value
-//! - `load`: columns and literals; `compare`, `number`, `cast`, `parse`, `time`: operations; `tree`: the walk
+//! - `load`: columns and literals; `compare`, `number`, `cast`, `parse`, `text`, `time`: operations; `tree`: the walk
 //! - `kernel`: the entry around it; `helpers`: the functions of `kernels/expr.cu`
 
 mod asm;
@@ -19,6 +19,7 @@ mod lane;
 mod load;
 mod number;
 mod parse;
+mod text;
 mod time;
 mod tree;
 
@@ -33,6 +34,8 @@ use super::{Arithmetic, Comparison};
 
 pub(in crate::ops) use kernel::{Output, Program, THREADS, TILE_ROWS};
 pub(in crate::ops) use lane::Kind;
+pub(super) use load::bytes_of;
+pub(super) use text::text_width;
 
 /// The operator that errors name.
 pub(in crate::ops) const OP: &str = "expression";
@@ -69,10 +72,12 @@ pub(in crate::ops) enum Word {
     Column { column: usize, dictionary: bool, part: Part },
     /// The word that failing rows lower.
     Status,
-    /// Values of an output.
+    /// Values of an output; spans of text and binary.
     Output(usize),
     /// Validity of an output.
     OutputValidity(usize),
+    /// Workspace for text that values are written as, so many bytes for each row behind its beginning.
+    Slots(usize),
     /// Scratch of the scan over tiles, zeroed.
     Scratch,
     /// Where each 1,024 rows' first selected one goes.
@@ -112,6 +117,8 @@ struct Emit<'a> {
     params: Vec<(Word, Reg)>,
     /// What literals point to.
     blob: Vec<u8>,
+    /// Bytes of workspace for each row.
+    slots: usize,
     columns: HashMap<usize, Lane>,
     scaled: Vec<(Reg, usize, Reg)>,
     /// Whether the row fails.

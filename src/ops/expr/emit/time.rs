@@ -11,16 +11,16 @@ use crate::error::{Error, Result};
 use crate::ops::expr::zone::{CALENDAR, offset, per_second};
 use crate::ops::expr::{Arithmetic, DatePart};
 
-const DAY: i64 = 86_400;
+pub(super) const DAY: i64 = 86_400;
 
 /// A time on the clock of its zone.
-struct Local {
+pub(super) struct Local {
     /// Whole seconds since the epoch.
-    second: Reg,
+    pub(super) second: Reg,
     /// What is left, in the type's unit.
-    fraction: Reg,
+    pub(super) fraction: Reg,
     /// Where the calendar does not hold it.
-    outside: Pred,
+    pub(super) outside: Pred,
 }
 
 impl Emit<'_> {
@@ -162,14 +162,14 @@ impl Emit<'_> {
     }
 
     /// What the clock of a zone shows, where its offset is known.
-    fn local(&mut self, value: Reg, unit: &TimeUnit, zone: Option<&str>) -> Option<Local> {
+    pub(super) fn local(&mut self, value: Reg, unit: &TimeUnit, zone: Option<&str>) -> Option<Local> {
         let offset = zone.map_or(Some(0), offset)?;
         let (second, fraction) = self.floor(value, per_second(unit));
         let outside = self.off_calendar(second);
         Some(Local { second: self.asm.op(Class::D, "add.s64", &[&second, &offset]), fraction, outside })
     }
 
-    fn off_calendar(&mut self, second: Reg) -> Pred {
+    pub(super) fn off_calendar(&mut self, second: Reg) -> Pred {
         let before = self.asm.test("setp.lt.s64", &[&second, &CALENDAR[0]]);
         let after = self.asm.test("setp.gt.s64", &[&second, &CALENDAR[1]]);
         self.asm.or(before, after)
