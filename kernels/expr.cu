@@ -586,6 +586,16 @@ __device__ uint8_t* expr_format_integer(uint8_t* end, uint64_t value, uint32_t i
     return text.finish();
 }
 
+// A float of 64 or 32 bits as Rust's ryu prints it, or one of 32 bits as Rust itself does: `style` 2, 1 and 0.
+__device__ uint8_t* expr_format_float(uint8_t* end, uint64_t bits, const uint64_t* powers, uint32_t style) {
+    Backwards text(end);
+    const bool plain = style == 0;
+    const warpline::FloatStyle wide{52, 11, 16, 4, true, false};
+    const warpline::FloatStyle narrow{23, 8, plain ? 1000 : 13, plain ? 1000 : 5, !plain, plain};
+    warpline::put_float(text, bits, style == 2 ? wide : narrow, warpline::global(powers));
+    return text.finish();
+}
+
 // The first `precision` digits, of which the last `scale` follow a point; a scale below zero adds zeros.
 __device__ uint8_t* expr_format_decimal(uint8_t* end, uint64_t low, uint64_t high, uint32_t precision, int32_t scale) {
     unsigned __int128 rest = magnitude(join(low, high));

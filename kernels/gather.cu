@@ -235,14 +235,13 @@ extern "C" __global__ void __launch_bounds__(Policy::kThreads)
 // Bytes of the gathered rows of every column of the table.
 extern "C" __global__ void __launch_bounds__(Policy::kThreads)
     gather_bytes_columns(const BytesColumn* columns, const uint32_t* sources, uint64_t n) {
-    __shared__ uint4 stage[Policy::kThreads];
     BytesColumn column = columns[blockIdx.y];
     column.bytes = warpline::global(column.bytes);
     column.out = warpline::global(column.out);
     const Offsets offsets{warpline::global(column.offsets), column.wide != 0};
     const Offsets out_offsets{warpline::global(column.out_offsets), column.wide != 0};
     const GatheredBytes source{column.bytes, column.bytes + column.source_bytes, offsets, sources};
-    warpline::copy_strings(source, out_offsets, n, column.out_bytes, column.out, stage);
+    warpline::copy_strings<Policy::kThreads>(source, out_offsets, n, column.out_bytes, column.out);
 }
 
 #define WARPLINE_GATHER_ITEMS(TYPE_NAME, OFFSET, WIDE)                                                              \

@@ -129,11 +129,10 @@ extern "C" __global__ void __launch_bounds__(Policy::kThreads)
 // Bytes of every column of the table.
 extern "C" __global__ void __launch_bounds__(Policy::kThreads)
     spans_bytes_columns(const BytesColumn* columns, uint64_t n) {
-    __shared__ uint4 stage[Policy::kThreads];
     const BytesColumn column = columns[blockIdx.y];
     const Offsets out_offsets{warpline::global(column.out_offsets), column.kind == kSpanOffsets64};
     const SpannedBytes source{warpline::global(column.spans)};
-    warpline::copy_strings(source, out_offsets, n, column.out_bytes, warpline::global(column.out), stage);
+    warpline::copy_strings<Policy::kThreads>(source, out_offsets, n, column.out_bytes, warpline::global(column.out));
 }
 
 // Views of every column of the table.

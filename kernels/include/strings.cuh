@@ -101,13 +101,21 @@ __device__ __forceinline__ void copy_segment(const Source& source, const Offsets
     }
 }
 
-// All bytes of a column; `stage` is shared memory of a segment for each thread.
-template <typename Source>
+// Shared memory of a segment for each thread; apart from kernels, in whose symbols nvcc would put its process's number.
+template <int kThreads>
+__device__ __forceinline__ uint4* segments_of_block() {
+    __shared__ uint4 segments[kThreads];
+    return segments;
+}
+
+// All bytes of a column.
+template <int kThreads, typename Source>
 __device__ __forceinline__ void copy_strings(const Source& source, const Offsets& out_offsets, uint64_t n,
-                                             uint64_t out_bytes, uint8_t* out, uint4* stage) {
+                                             uint64_t out_bytes, uint8_t* out) {
+    uint4* stage = segments_of_block<kThreads>() + threadIdx.x;
     for (uint64_t segment = grid_thread(); segment * 16 < out_bytes; segment += grid_threads()) {
-        copy_segment(source, out_offsets, n, out_bytes, segment * 16, &stage[threadIdx.x]);
-        reinterpret_cast<uint4*>(out)[segment] = stage[threadIdx.x];
+        copy_segment(source, out_offsets, n, out_bytes, segment * 16, stage);
+        reinterpret_cast<uint4*>(out)[segment] = *stage;
     }
 }
 

@@ -19,6 +19,7 @@ mod lane;
 mod load;
 mod number;
 mod parse;
+mod powers;
 mod text;
 mod time;
 mod tree;
@@ -119,6 +120,8 @@ struct Emit<'a> {
     blob: Vec<u8>,
     /// Bytes of workspace for each row.
     slots: usize,
+    /// Where the powers of ten are among the constants.
+    powers: Option<Reg>,
     columns: HashMap<usize, Lane>,
     scaled: Vec<(Reg, usize, Reg)>,
     /// Whether the row fails.

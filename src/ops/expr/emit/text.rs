@@ -7,6 +7,7 @@ use super::asm::{Class, Pred, Reg};
 use super::cast::unsupported;
 use super::lane::{Bits, Kind};
 use super::number::Checked;
+use super::powers::POWERS_OF_TEN;
 use super::time::DAY;
 use super::{Constant, Emit, OP, Word};
 use crate::error::Result;
@@ -26,6 +27,10 @@ pub(in crate::ops::expr) fn text_width(data_type: &DataType) -> Option<usize> {
         Int16 | UInt16 => 6,
         Int32 | UInt32 => 11,
         Int64 | UInt64 => 20,
+        // A sign and 0.000000059604645; a sign, 9 or 17 digits, a point and an exponent.
+        Float16 => 18,
+        Float32 => 16,
+        Float64 => 24,
         // A sign, the digits, and either zeros behind them or a point with a zero before it.
         Decimal32(precision, scale) | Decimal64(precision, scale) | Decimal128(precision, scale) => {
             3 + usize::from(*precision) + usize::from(scale.min(&0).unsigned_abs())
@@ -56,6 +61,9 @@ impl Emit<'_> {
                 let signed = self.asm.op(Class::R, "mov.b32", &[&u32::from(signed)]);
                 Ok((self.written(width, "expr_format_integer", guard, &[value, signed]), Pred::False))
             }
+            (_, Bits::Number(value), Some(width)) if from.is_floating() => {
+                Ok((self.float_as_text(kind, value, width, guard), Pred::False))
+            }
             (
                 Decimal32(precision, scale) | Decimal64(precision, scale) | Decimal128(precision, scale),
                 _,
@@ -81,6 +89,24 @@ impl Emit<'_> {
         let no = self.asm.op(Class::D, "add.s64", &[&yes, &4]);
         let [four, five] = [4, 5].map(|length| self.asm.op(Class::D, "mov.b64", &[&length]));
         Bits::Bytes(self.asm.select(value, yes, no), self.asm.select(value, four, five))
+    }
+
+    /// Halves are printed by way of f32, as arrow-rs does.
+    fn float_as_text(&mut self, kind: Kind, value: Reg, width: usize, guard: Pred) -> Bits {
+        let powers = self.powers.unwrap_or_else(|| {
+            let (place, _) = self.blob(&POWERS_OF_TEN);
+            self.param(Word::Constant(Constant::Blob(place)))
+        });
+        self.powers = Some(powers);
+        let (bits, style) = match kind {
+            Kind::F64 => (self.asm.op(Class::D, "mov.b64", &[&value]), 2),
+            _ => {
+                let short = self.asm.op(Class::R, "mov.b32", &[&value]);
+                (self.asm.op(Class::D, "cvt.u64.u32", &[&short]), u32::from(kind == Kind::F32))
+            }
+        };
+        let style = self.asm.op(Class::R, "mov.b32", &[&style]);
+        self.written(width, "expr_format_float", guard, &[bits, powers, style])
     }
 
     fn time_as_text(
