@@ -461,6 +461,9 @@ __device__ int32_t expr_date_part(int32_t days, uint32_t part) {
     }
 }
 
+using warpline::Verdict;
+
+// A value, and a `Verdict`, or whether the text is bad.
 struct Parsed {
     uint64_t value;
     uint64_t bad;
@@ -505,18 +508,19 @@ __device__ Parsed expr_parse_truth(const uint8_t* a, uint64_t length) {
 
 __device__ Parsed expr_parse_date(const uint8_t* a, uint64_t length) {
     int64_t days;
-    const bool good = warpline::parse_date(chars(a, length), days);
-    return parsed(days, good);
+    const Verdict found = warpline::parse_date(chars(a, length), days);
+    return {static_cast<uint64_t>(days), static_cast<uint64_t>(found)};
 }
 
 // A moment as so many units of a second, of which a nanosecond's fraction is cut. `offset`: the zone's, in seconds.
 __device__ Parsed expr_parse_moment(const uint8_t* a, uint64_t length, int64_t offset, int64_t units) {
     int64_t second;
     uint32_t nanos;
-    const bool good = warpline::parse_moment(chars(a, length), offset, second, nanos);
+    const Verdict found = warpline::parse_moment(chars(a, length), offset, second, nanos);
     // Leap seconds count in fractions only.
     const __int128 value = static_cast<__int128>(second) * units + (units == 1 ? 0 : nanos / (1000000000 / units));
-    return parsed(static_cast<int64_t>(value), good && value == static_cast<int64_t>(value));
+    const bool fits = found != Verdict::kGood || value == static_cast<int64_t>(value);
+    return {static_cast<uint64_t>(value), static_cast<uint64_t>(fits ? found : Verdict::kBad)};
 }
 
 // Milliseconds of a date or a moment.
@@ -525,8 +529,8 @@ __device__ Parsed expr_parse_date64(const uint8_t* a, uint64_t length) {
         return expr_parse_moment(a, length, 0, 1000);
     }
     int64_t days;
-    const bool good = warpline::parse_date(chars(a, length), days);
-    return parsed(days * 86400000, good);
+    const Verdict found = warpline::parse_date(chars(a, length), days);
+    return {static_cast<uint64_t>(days * 86400000), static_cast<uint64_t>(found)};
 }
 
 // A time of the day in units of so many nanoseconds, or else the number of units itself, up to `most`.

@@ -165,49 +165,54 @@ __device__ __forceinline__ bool parse_offset(const Chars& text, uint64_t i, int6
     return within;
 }
 
+// What a text turned out to be. Only the host knows the names of zones.
+enum class Verdict : uint64_t { kGood, kBad, kMayNameZone };
+
+__device__ __forceinline__ Verdict verdict(bool good) { return good ? Verdict::kGood : Verdict::kBad; }
+
 // `2024-02-29`, or that and after `T`, `t` or a space a time, `09:26:56`, `09:26:56.123` or `092656`, and a zone's offset
 // or `Z`. `offset`: of the zone that text without one is in, in seconds. Seconds since the epoch, and nanoseconds, which
 // in the 60th second pass a second.
-__device__ __forceinline__ bool parse_moment(const Chars& text, int64_t offset, int64_t& second, uint32_t& nanos) {
+__device__ __forceinline__ Verdict parse_moment(const Chars& text, int64_t offset, int64_t& second, uint32_t& nanos) {
     uint32_t year, month, day;
     int64_t days;
     if (!text.number(0, 4, year) || text[4] != '-' || !text.number(5, 2, month) || text[7] != '-' ||
         !text.number(8, 2, day) || !day_of(year, month, day, days)) {
-        return false;
+        return Verdict::kBad;
     }
     second = days * 86400 - offset;
     nanos = 0;
     if (text.length == 10) {
-        return true;
+        return Verdict::kGood;
     }
     if (text[10] != 'T' && text[10] != 't' && text[10] != ' ') {
-        return false;
+        return Verdict::kBad;
     }
     const bool colons = text[13] == ':';
     uint32_t hour, minute, seconds;
     if (!text.number(11, 2, hour) || !text.number(13 + colons, 2, minute) ||
         !text.number(15 + 2 * colons, 2, seconds)) {
-        return false;
+        return Verdict::kBad;
     }
     uint64_t end = colons ? 19 : 17;
     if (colons ? text[16] != ':' : text.is_digit(17) || text.is_digit(18)) {
-        return false;
+        return Verdict::kBad;
     }
     if (colons && text[19] == '.') {
         if (!text.is_digit(20)) {
-            return false;
+            return Verdict::kBad;
         }
         nanos = parse_nanos(text, 20);
         for (end = 20; text.is_digit(end); ++end) {
         }
     }
     if (hour > 23 || minute > 59 || seconds > 60) {
-        return false;
+        return Verdict::kBad;
     }
     nanos += seconds == 60 ? 1000000000 : 0;
     second += hour * 3600 + minute * 60 + (seconds == 60 ? 59 : seconds);
     if (end >= text.length) {
-        return true;
+        return Verdict::kGood;
     }
     int64_t other = 0;
     if (end + 1 != text.length || (text[end] | 32) != 'z') {
@@ -215,26 +220,26 @@ __device__ __forceinline__ bool parse_moment(const Chars& text, int64_t offset, 
             end += bytes;
         }
         if (!parse_offset(text, end, other)) {
-            return false;
+            return (text[end] | 32) - 'a' < 26u ? Verdict::kMayNameZone : Verdict::kBad;
         }
     }
     second += offset - other;
-    return true;
+    return Verdict::kGood;
 }
 
 // The day of a date, or of a moment in UTC.
-__device__ __forceinline__ bool parse_date(const Chars& text, int64_t& days) {
+__device__ __forceinline__ Verdict parse_date(const Chars& text, int64_t& days) {
     if (text[0] == '+' || text[0] == '-') {
-        return parse_signed_date(text, days) && days == static_cast<int32_t>(days);
+        return verdict(parse_signed_date(text, days) && days == static_cast<int32_t>(days));
     }
     if (text.length <= 10) {
-        return parse_short_date(text, days);
+        return verdict(parse_short_date(text, days));
     }
     int64_t second;
     uint32_t nanos;
-    const bool good = parse_moment(text, 0, second, nanos);
+    const Verdict found = parse_moment(text, 0, second, nanos);
     days = (second >= 0 ? second : second - 86399) / 86400;
-    return good;
+    return found;
 }
 
 // `9:26`, `09:26:56`, `09:26:56.123`, `09:26:56 PM`, in nanoseconds since midnight.

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use super::bind::Bound;
 use super::emit::{Constant, Kind, OP, Output, Part, Program, Shape, THREADS, TILE_ROWS, Word};
+use super::zone::reads_names;
 use crate::column::layout::bit_bytes;
 use crate::column::{Batch, Column, DeviceColumn};
 use crate::device::launch::ArgPack;
@@ -389,6 +390,12 @@ pub(in crate::ops) fn explain(
             Error::InvalidInput { op, column, row: Some(row), why }
         }
         Err(error) => error,
+        // So that the caller evaluates all of it on the host.
+        Ok(()) if reads_names() => Error::unsupported(
+            OP,
+            format!("row {row}, whose text names a time zone, on a device"),
+            "evaluate it on the host",
+        ),
         Ok(()) => internal(&format!("row {row} failed on the device and not on the host")),
     }
 }

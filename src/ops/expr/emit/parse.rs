@@ -10,6 +10,9 @@ use super::{Emit, OP};
 use crate::error::{Error, Result};
 use crate::ops::expr::zone::{offset, per_second, reads_names};
 
+/// `Verdict::kMayNameZone` of kernels/include/parse.cuh.
+const MAY_NAME_ZONE: u64 = 2;
+
 impl Emit<'_> {
     /// What a text says; where it is in no grammar of the type it is bad.
     pub(super) fn parse(&mut self, bits: Bits, from: &DataType, to: &DataType, guard: Pred) -> Result<Checked> {
@@ -22,19 +25,18 @@ impl Emit<'_> {
                 let (truth, bad) = self.parsed("expr_parse_truth", [at, length], [], guard);
                 Ok((Bits::Bool(self.asm.test("setp.ne.u64", &[&truth, &0])), bad))
             }
-            // Text may hold names of zones, which only the host knows.
-            Date32 | Date64 | Timestamp(..) if reads_names() => Err(unsupported(from, to)),
             Date32 => {
-                let (days, bad) = self.parsed("expr_parse_date", [at, length], [], guard);
+                let (days, bad) = self.parse_moment("expr_parse_date", [at, length], [], guard);
                 Ok((Bits::Number(self.cut(days, 32, true).0), bad))
             }
             Date64 => {
-                let (value, bad) = self.parsed("expr_parse_date64", [at, length], [], guard);
+                let (value, bad) = self.parse_moment("expr_parse_date64", [at, length], [], guard);
                 Ok((Bits::Number(value), bad))
             }
             Timestamp(unit, zone) => {
                 let offset = zone.as_deref().map_or(Some(0), offset).ok_or_else(|| unsupported(from, to))?;
-                let (value, bad) = self.parsed("expr_parse_moment", [at, length], [offset, per_second(unit)], guard);
+                let (value, bad) =
+                    self.parse_moment("expr_parse_moment", [at, length], [offset, per_second(unit)], guard);
                 Ok((Bits::Number(value), bad))
             }
             Time32(unit) => {
@@ -61,10 +63,25 @@ impl Emit<'_> {
 
     /// Calls a function that gives a number and whether there is none.
     fn parsed<const N: usize>(&mut self, name: &str, text: [Reg; 2], more: [i64; N], guard: Pred) -> (Reg, Pred) {
+        let (value, bad) = self.parsed_words(name, text, more, guard);
+        (value, self.asm.test("setp.ne.u64", &[&bad, &0]))
+    }
+
+    fn parsed_words<const N: usize>(&mut self, name: &str, text: [Reg; 2], more: [i64; N], guard: Pred) -> (Reg, Reg) {
         let more = more.map(|word| self.asm.op(Class::D, "mov.b64", &[&word]));
         let arguments: Vec<Reg> = text.into_iter().chain(more).collect();
         let [value, bad] = self.asm.call_words(name, guard, &arguments);
-        (value, self.asm.test("setp.ne.u64", &[&bad, &0]))
+        (value, bad)
+    }
+
+    /// As [`Emit::parsed`]. A row fails whose text may name a zone, if the host reads those.
+    fn parse_moment<const N: usize>(&mut self, name: &str, text: [Reg; 2], more: [i64; N], guard: Pred) -> (Reg, Pred) {
+        let (value, verdict) = self.parsed_words(name, text, more, guard);
+        if reads_names() {
+            let may_name = self.asm.test("setp.eq.u64", &[&verdict, &MAY_NAME_ZONE]);
+            self.fail_where(guard, Pred::True, may_name);
+        }
+        (value, self.asm.test("setp.ne.u64", &[&verdict, &0]))
     }
 
     fn parse_clock(&mut self, text: [Reg; 2], unit: &TimeUnit, most: i64, guard: Pred) -> (Reg, Pred) {
