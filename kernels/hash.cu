@@ -3,7 +3,7 @@
 // Algorithm: a thread a row; include/hash.cuh has the hashes and their sources, include/keys.cuh how values are read.
 // Buffers: table, a KeyColumn for each column and the addresses of views' data buffers behind them; out, n hashes of 8
 // bytes, or of 4 for the schemes of murmur3; out_validity (may be null), a bitmap that is written whole.
-// Nulls: a null key leaves the hash so far as it is; a row of out_validity is valid when one of its keys is. NaN: as the
+// Nulls: a null key leaves the hash so far as it is, but in libcudf's scheme; a row of out_validity is valid when one of its keys is. NaN: as the
 // scheme has it. Overflow: all arithmetic is modulo 2^32 or 2^64.
 // Launch: 256 threads, grid-stride.
 // Bytes per row: each key's value and 1/8 of validity, and 8 or 4 written.
@@ -30,7 +30,7 @@ extern "C" __global__ void __launch_bounds__(Policy::kThreads)
     hash_rows(const KeyColumn* __restrict__ table, uint32_t columns, uint32_t scheme, uint64_t n, void* out,
               uint32_t* __restrict__ out_validity) {
     const auto by = static_cast<Scheme>(scheme);
-    const bool narrow = by == Scheme::kSparkMurmur3 || by == Scheme::kIceberg;
+    const bool narrow = by == Scheme::kSparkMurmur3 || by == Scheme::kIceberg || by == Scheme::kCudf;
     // Lanes of a warp stay together to the last word of the bitmap.
     for (uint64_t word = warpline::grid_thread() & ~31ull; word < n; word += warpline::grid_threads()) {
         const uint64_t row = word + warpline::lane_id();

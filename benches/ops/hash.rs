@@ -38,7 +38,7 @@ pub fn device_benches(criterion: &mut Criterion<CudaTime>, ctx: &ExecCtx) {
         let mut group = criterion.benchmark_group(format!("hash/{kind}/{} rows", batch.num_rows()));
         for scheme in SCHEMES {
             group.throughput(bytes(&batch, scheme));
-            group.bench_function(BenchmarkId::new("warpline-device", scheme), |b| {
+            group.bench_function(BenchmarkId::new("warpline-cuda", scheme), |b| {
                 b.iter(|| ops::hash(ctx, &[black_box(&batch.columns()[0])], scheme).expect("hashes"));
             });
         }

@@ -65,7 +65,7 @@ pub fn device_benches(criterion: &mut Criterion<CudaTime>, ctx: &ExecCtx) {
         group.throughput(bytes(&batch));
         let batch = batch.to(ctx).expect("upload");
         for partitions in [2, 16, 256, 1024, 4096, 65_536] {
-            group.bench_function(BenchmarkId::new("warpline-device", partitions), |b| {
+            group.bench_function(BenchmarkId::new("warpline-cuda", partitions), |b| {
                 let run = |batch| ops::hash_partition(ctx, batch, &[&key], SCHEME, partitions).expect("partitions");
                 b.iter(|| run(black_box(&batch)));
             });

@@ -2,7 +2,7 @@
 //
 // Sources: MurmurHash3 (Appleby, smhasher), XXH64 (Collet, xxHash specification 0.1.1), foldhash 0.2 `fast` (Peters),
 // Spark's HashExpression (null skips, the next column's seed is the hash so far, a tail hashed byte by byte), Iceberg's
-// specification, appendix B, and DataFusion 55's hash_utils.
+// specification, appendix B, DataFusion 55's hash_utils, and libcudf's hashing (combine is Boost's hash_combine).
 #pragma once
 
 #include <cstdint>
@@ -18,6 +18,7 @@ enum class Scheme : uint32_t {
     kSparkXxHash64 = 2,
     kXxHash64 = 3,
     kIceberg = 4,
+    kCudf = 5,
 };
 
 // What a scheme makes of a value.
@@ -299,7 +300,7 @@ __device__ __forceinline__ uint64_t data_fusion_value(const KeyColumn* table, co
 
 template <Scheme kScheme, typename Source>
 __device__ __forceinline__ uint64_t hash_source(const Source& source, uint64_t length, uint64_t seed) {
-    if constexpr (kScheme == Scheme::kSparkMurmur3 || kScheme == Scheme::kIceberg) {
+    if constexpr (kScheme == Scheme::kSparkMurmur3 || kScheme == Scheme::kIceberg || kScheme == Scheme::kCudf) {
         return murmur3<kScheme == Scheme::kSparkMurmur3>(source, length, static_cast<uint32_t>(seed));
     } else {
         return xxhash64(source, length, seed);
@@ -327,6 +328,10 @@ __device__ __forceinline__ uint64_t seeded_value(const KeyColumn* table, const K
     return hash_source<kScheme>(ReversedSource{bytes.data, bytes.length}, bytes.length, seed);
 }
 
+__device__ __forceinline__ uint32_t cudf_combine(uint32_t left, uint32_t right) {
+    return left ^ (right + 0x9e3779b9u + (left << 6) + (left >> 2));
+}
+
 template <Scheme kScheme>
 __device__ __forceinline__ uint64_t hash_row(const KeyColumn* table, uint32_t columns, uint64_t row, bool* any) {
     constexpr bool kSpark = kScheme == Scheme::kSparkMurmur3 || kScheme == Scheme::kSparkXxHash64;
@@ -340,12 +345,16 @@ __device__ __forceinline__ uint64_t hash_row(const KeyColumn* table, uint32_t co
                 const bool dictionary = column.keys != nullptr;
                 const uint64_t value = data_fusion_value(table, column, at, i == 0 || dictionary, h);
                 h = dictionary && i > 0 ? combine(value, h) : value;
+            } else if constexpr (kScheme == Scheme::kCudf) {
+                h = cudf_combine(h, seeded_value<kScheme>(table, column, at, 0));
             } else {
                 h = seeded_value<kScheme>(table, column, at, h);
             }
         } else if (kScheme == Scheme::kDataFusion && column.kind == kKeyNull) {
             const uint64_t one = fold_words(kFoldStart, 1, 0);
             h = i == 0 ? one : combine(one, h);
+        } else if (kScheme == Scheme::kCudf) {
+            h = cudf_combine(h, 0xffffffff);
         }
     }
     return h;
@@ -359,7 +368,8 @@ __device__ __forceinline__ uint64_t hash_row(Scheme scheme, const KeyColumn* tab
         case Scheme::kSparkMurmur3: return hash_row<Scheme::kSparkMurmur3>(table, columns, row, any);
         case Scheme::kSparkXxHash64: return hash_row<Scheme::kSparkXxHash64>(table, columns, row, any);
         case Scheme::kXxHash64: return hash_row<Scheme::kXxHash64>(table, columns, row, any);
-        default: return hash_row<Scheme::kIceberg>(table, columns, row, any);
+        case Scheme::kIceberg: return hash_row<Scheme::kIceberg>(table, columns, row, any);
+        default: return hash_row<Scheme::kCudf>(table, columns, row, any);
     }
 }
 

@@ -43,4 +43,4 @@ pub use report::{DeviceUse, Progress, Report, StageReport};
 pub use run::{Cancel, Stream, StreamReader};
 pub use sink::{ParquetSink, PartitionedSink, Sink};
 pub use source::{BatchLimit, ImageSource, MemorySource, ParquetSource, Source, SourceBatch};
-pub use stage::{Bound, MapStage, Stage};
+pub use stage::{Bound, Ending, MapStage, Stage};

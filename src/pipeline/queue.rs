@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::error::Error;
 
@@ -130,15 +130,16 @@ impl Queues {
         Queues { state: Mutex::new(state), wakers: (0..stages + 2).map(|_| Condvar::new()).collect(), depth, order }
     }
 
-    /// Waits until the source may make a batch of at most `bytes`; `None` when the run is over.
-    pub(super) fn admit(&self, bytes: u64, waits: &mut Waits) -> Option<Key> {
+    /// Waits until a batch of at most `bytes` may be made for queue `to`; `None` when the run is over. Only for the
+    /// source's thread.
+    pub(super) fn admit(&self, to: usize, bytes: u64, waits: &mut Waits) -> Option<Key> {
         let mut state = self.state.lock();
         loop {
             if state.stopped.is_some() {
                 return None;
             }
             let key = Key::new(state.next_seq);
-            let wait = if !state.queues[0].has_room(self.depth, bytes) {
+            let wait = if !state.queues[to].has_room(self.depth, bytes) {
                 Wait::Output
             } else if !state.ledger.try_grant(key, bytes) {
                 Wait::Memory
@@ -146,22 +147,44 @@ impl Queues {
                 state.next_seq += 1;
                 return Some(key);
             };
-            let since = Instant::now();
-            state.source_blocked = true;
-            self.wakers[self.wakers.len() - 1].wait(&mut state);
-            state.source_blocked = false;
-            waits.add(wait, since);
+            self.wait_as_source(&mut state, wait, waits);
         }
     }
 
-    /// Takes back the last admission: the source has no more batches.
-    pub(super) fn source_done(&self, unused: Option<Key>) {
+    fn wait_as_source(&self, state: &mut MutexGuard<'_, State>, wait: Wait, waits: &mut Waits) {
+        let since = Instant::now();
+        state.source_blocked = true;
+        self.wakers[self.wakers.len() - 1].wait(state);
+        state.source_blocked = false;
+        waits.add(wait, since);
+    }
+
+    /// Takes back the last admission: there is no such batch.
+    pub(super) fn withdraw(&self, unused: Key) {
         let mut state = self.state.lock();
-        if let Some(key) = unused {
-            state.ledger.release(key);
-            state.next_seq = key.seq();
+        state.ledger.release(unused);
+        state.next_seq = unused.seq();
+        self.wake(&state);
+    }
+
+    /// Waits until no batch is before or in stage `stage`; whether the run goes on. Only for the source's thread, which
+    /// then is the one that may admit more.
+    pub(super) fn drained(&self, stage: usize, waits: &mut Waits) -> bool {
+        let mut state = self.state.lock();
+        loop {
+            if state.stopped.is_some() {
+                return false;
+            }
+            if state.is_drained(stage) {
+                return true;
+            }
+            self.wait_as_source(&mut state, Wait::Input, waits);
         }
-        state.source_done = true;
+    }
+
+    /// The source and the ends of stages have no more batches.
+    pub(super) fn source_done(&self) {
+        self.state.lock().source_done = true;
         self.wake_all();
     }
 
@@ -306,6 +329,12 @@ impl Queues {
 impl State {
     fn is_over(&self) -> bool {
         self.source_done && self.ledger.in_flight() == 0
+    }
+
+    /// Batches that a worker has in hand have a place in the queue behind it.
+    fn is_drained(&self, stage: usize) -> bool {
+        let waiting = self.queues[..=stage].iter().any(|queue| !queue.items.is_empty());
+        !waiting && self.queues[..=stage + 1].iter().all(|queue| queue.promised == 0)
     }
 
     fn take_ready(&mut self, stage: usize, depth: Depth) -> Result<(Key, Queued), Wait> {

@@ -18,7 +18,7 @@ use crate::device::ExecCtx;
 use crate::error::{Error, Result};
 
 use super::errors::{OnError, RowError, about_data, code_and_message};
-use super::item::{FailedRow, Item};
+use super::item::{FailedRow, Item, Origins};
 use super::order::{Key, Order};
 use super::queue::{Depth, Placed, Queued, Queues, Waits};
 use super::report::{DeviceUse, KEPT_ERRORS, Meter, Progress, Report};
@@ -326,7 +326,7 @@ impl Shared {
                 return self.queues.stop(Some(self.too_large(source.name(), bound)));
             }
             let mut waits = Waits::default();
-            let admitted = self.queues.admit(bound, &mut waits);
+            let admitted = self.queues.admit(0, bound, &mut waits);
             self.meters[0].update(|c| c.waits.add_all(&waits));
             let Some(key) = admitted else { return };
             let since = Instant::now();
@@ -335,7 +335,10 @@ impl Shared {
             });
             let item = match read {
                 Ok(Some(read)) => Item::new(read.batch, read.origins),
-                Ok(None) => return self.queues.source_done(Some(key)),
+                Ok(None) => {
+                    self.queues.withdraw(key);
+                    return self.finish(limit);
+                }
                 Err(error) => Err(error),
             };
             let last = item.is_err();
@@ -351,8 +354,59 @@ impl Shared {
             }
             self.hand_on(key, None, parts);
             if last {
-                return self.queues.source_done(None);
+                return self.queues.source_done();
             }
+        }
+    }
+
+    /// What stages give after their last input, one stage after the other. Still the source's thread.
+    fn finish(self: &Arc<Self>, limit: &BatchLimit) {
+        for at in (0..self.lanes.len()).filter(|&at| self.lanes[at].stage.finishes()) {
+            let mut waits = Waits::default();
+            let goes_on = self.queues.drained(at, &mut waits);
+            self.meters[at + 1].update(|c| c.waits.add_all(&waits));
+            if !goes_on {
+                return;
+            }
+            if let Err(error) = self.finish_stage(at, limit) {
+                return self.queues.stop(Some(error));
+            }
+        }
+        self.queues.source_done();
+    }
+
+    /// Hands what a stage gives at its end to the next one.
+    fn finish_stage(self: &Arc<Self>, at: usize, limit: &BatchLimit) -> Result<()> {
+        let lane = &self.lanes[at];
+        let caught = |panic: Box<dyn Any + Send>| Error::invalid("finish", panic_text(panic.as_ref()));
+        let ctx = lane.ctx.fork()?;
+        let ending = catch_unwind(AssertUnwindSafe(|| lane.stage.finish(&ctx, limit)));
+        let mut ending = ending.unwrap_or_else(|panic| Err(caught(panic)))?;
+        if ending.bound > self.largest_steps.0 {
+            return Err(self.too_large(&lane.name, ending.bound));
+        }
+        let name: Arc<str> = format!("the end of {}", lane.name).into();
+        let mut given = 0;
+        loop {
+            let mut waits = Waits::default();
+            let admitted = self.queues.admit(at + 1, ending.bound, &mut waits);
+            self.meters[at + 1].update(|c| c.waits.add_all(&waits));
+            let Some(key) = admitted else { return Ok(()) };
+            let since = Instant::now();
+            let next = catch_unwind(AssertUnwindSafe(|| ending.batches.next()));
+            let Some(batch) = next.unwrap_or_else(|panic| Some(Err(caught(panic)))).transpose()? else {
+                self.queues.withdraw(key);
+                return Ok(());
+            };
+            let batch = rows::relabel(&lane.output, &batch)?;
+            let (rows, bytes) = (batch.num_rows(), rows::bytes(&batch));
+            // They stand for no rows of the source.
+            let item = Item { covers: 0, ..Item::new(batch, Origins::rows(name.clone(), given, rows))? };
+            given += rows as u64;
+            self.measure(at + 1, 0, since, key, [0, rows], [0, bytes]);
+            let mut parts = Vec::new();
+            self.place(at + 1, key, item, 0, &mut parts);
+            self.hand_on(key, None, parts);
         }
     }
 

@@ -9,6 +9,7 @@ use crate::device::ExecCtx;
 use crate::error::Result;
 
 use super::item::Item;
+use super::source::BatchLimit;
 
 /// What one step of a stage needs beside its input, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,6 +18,14 @@ pub struct Bound {
     pub workspace: u64,
     /// The most that the output takes.
     pub output: u64,
+}
+
+/// The rows that a stage gives after its last input.
+pub struct Ending<'a> {
+    /// The most bytes that one of the batches takes, with what it takes to make it.
+    pub bound: u64,
+    /// Batches, made when they are asked for.
+    pub batches: Box<dyn Iterator<Item = Result<Batch>> + 'a>,
 }
 
 /// A step of a pipeline: a host function or a kernel over batches. Implement it to add your own.
@@ -66,6 +75,18 @@ pub trait Stage: Send + Sync {
     /// the budget before the run. None unless overridden.
     fn held(&self) -> u64 {
         0
+    }
+
+    /// Whether [`finish`](Stage::finish) gives rows.
+    fn finishes(&self) -> bool {
+        false
+    }
+
+    /// Rows that follow the last input, such as those of a joined table without a match: none unless overridden. Asked
+    /// for once, when no row is before the stage any more, also when none ever was. They go on to the next stage as
+    /// batches of the stage's output, on the host, behind all others in the order of results; an error ends the run.
+    fn finish<'a>(&'a self, _ctx: &'a ExecCtx, _limit: &BatchLimit) -> Result<Ending<'a>> {
+        Ok(Ending { bound: 0, batches: Box::new(std::iter::empty()) })
     }
 
     /// Bytes that a step over an input of this size copies to a device and to the host, for the report.

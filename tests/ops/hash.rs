@@ -10,19 +10,21 @@ use arrow::array::{
     Float32Array, Float64Array, Int8Array, Int32Array, Int64Array, StringArray, StringViewArray,
     Time64MicrosecondArray, TimestampMicrosecondArray,
 };
-use arrow::datatypes::{DataType, Field, Int32Type, Schema};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Int32Type, Schema, UInt32Type};
 use warpline::ops::HashScheme;
 use warpline::{Batch, Column, Error, ExecCtx, ops};
 
 use crate::common::samples::{NULLS, Nulls, SIZES, each_column, every_type};
-use crate::common::{contexts, peak_under_plan, root, with_device};
+use crate::common::{contexts, golden, peak_under_plan, root, with_device};
 
-const SCHEMES: [HashScheme; 5] = [
+const SCHEMES: [HashScheme; 6] = [
     HashScheme::DataFusion,
     HashScheme::SparkMurmur3,
     HashScheme::SparkXxHash64,
     HashScheme::XxHash64,
     HashScheme::Iceberg,
+    HashScheme::Cudf,
 ];
 
 thread_local! {
@@ -52,6 +54,7 @@ fn bits(columns: &[ArrayRef], scheme: HashScheme) -> Vec<Option<u64>> {
     let hashes = hashes(columns, scheme);
     let bits = |row: usize| match hashes.data_type() {
         DataType::Int32 => hashes.as_primitive::<Int32Type>().value(row) as u32 as u64,
+        DataType::UInt32 => hashes.as_primitive::<UInt32Type>().value(row) as u64,
         DataType::Int64 => hashes.as_primitive::<arrow::datatypes::Int64Type>().value(row) as u64,
         _ => hashes.as_primitive::<arrow::datatypes::UInt64Type>().value(row),
     };
@@ -169,6 +172,31 @@ fn bytes_of_every_length_like_mmh3_and_xxhash() {
         let mask = if at == 1 { u64::from(u32::MAX) } else { u64::MAX };
         let wanted: Vec<_> = lines.iter().map(|line| Some(line[at] as u64 & mask)).collect();
         assert_eq!(bits(from_ref(&array), scheme), wanted, "{scheme}");
+    }
+}
+
+/// libcudf's documented values (`DataFrame.hash_values`), then those of `tests/golden/make_hash_cudf.py`.
+#[test]
+fn libcudfs_hashes() {
+    let a: ArrayRef = Arc::new(Int64Array::from(vec![10, 120, 30]));
+    let b: ArrayRef = Arc::new(Float64Array::from(vec![0.0, 0.25, 0.5]));
+    let wanted = |hashes: [i32; 3]| hashes.map(|hash| Some(u64::from(hash as u32))).to_vec();
+    assert_eq!(bits(from_ref(&a), HashScheme::Cudf), wanted([-1930516747, 422619251, -941520876]));
+    assert_eq!(bits(&[a, b], HashScheme::Cudf), wanted([-330519225, -397962448, -1345834934]));
+
+    let golden = golden::table("hash_cudf.parquet");
+    let of = |name: &str| golden.column_by_name(name).expect("a column").clone();
+    let schema = golden.schema();
+    let names = schema.fields().iter().map(|field| field.name().as_str()).filter(|name| !name.starts_with("hash"));
+    let keys: Vec<ArrayRef> = names.clone().map(of).collect();
+    assert_eq!(keys.len(), 22);
+    for (name, key) in names.zip(&keys) {
+        assert_eq!(&hashes(from_ref(key), HashScheme::Cudf), &of(&format!("hash_{name}")), "{name}");
+    }
+    assert_eq!(&hashes(&keys, HashScheme::Cudf), &of("hash"));
+    for to in [DataType::LargeUtf8, DataType::Utf8View, "Dictionary(Int32, Utf8)".parse().expect("a type")] {
+        let text = cast(&of("utf8"), &to).expect("text");
+        assert_eq!(&hashes(from_ref(&text), HashScheme::Cudf), &of("hash_utf8"), "{to}");
     }
 }
 
@@ -294,7 +322,7 @@ fn views_in_several_buffers() {
     let views = builder.finish();
     assert!(views.data_buffers().len() > 10);
     let strings: ArrayRef = Arc::new(StringArray::from_iter_values((0..100).map(long)));
-    for scheme in [HashScheme::SparkMurmur3, HashScheme::XxHash64, HashScheme::Iceberg] {
+    for scheme in [HashScheme::SparkMurmur3, HashScheme::XxHash64, HashScheme::Iceberg, HashScheme::Cudf] {
         let (by_views, by_strings) = (bits(&[Arc::new(views.clone())], scheme), bits(from_ref(&strings), scheme));
         assert_eq!(by_views, by_strings, "{scheme}");
     }

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use warpline::Error;
 use warpline::arrow::array::StringArray;
 use warpline::arrow::datatypes::{DataType, Field, Schema};
-use warpline::ops::join::JoinType;
 use warpline::pipeline::{MapStage, OnError, RowError};
 
 use super::*;
@@ -168,17 +167,4 @@ fn errors_of_split_batches_keep_their_rows() {
     assert_eq!(rows, (0..300).filter(|&id| bad(id as i64)).collect());
     assert_eq!(ids(&out.batches), (0..300).collect::<Vec<_>>());
     assert!(out.report.peak <= 64_000);
-}
-
-#[test]
-fn joins_that_end_with_rows_of_the_table_are_refused() {
-    let labels = table(1);
-    for kind in [JoinType::Right, JoinType::Full, JoinType::RightSemi, JoinType::RightAnti] {
-        let refused = numbers(10).join(std::slice::from_ref(&labels), &["id"], kind).err().unwrap();
-        assert!(matches!(&refused, Error::Unsupported { .. }), "{refused}");
-    }
-    let none = numbers(10).join(&[], &["id"], JoinType::Inner).err().unwrap();
-    assert!(none.to_string().contains("no batches"), "{none}");
-    let kept = numbers(10).join(std::slice::from_ref(&labels), &["id"], JoinType::LeftAnti).unwrap().collect().unwrap();
-    assert_eq!(kept.batches.iter().map(Batch::num_rows).sum::<usize>(), 9);
 }

@@ -4,6 +4,7 @@ mod budget;
 mod device;
 mod errors;
 mod flow;
+mod join;
 mod life;
 mod partition;
 mod user_stage;

@@ -37,14 +37,16 @@ pub struct RunArgs {
     /// Keep rows for which this SQL condition is true, as 'width >= 224 AND label IS NOT NULL'.
     #[arg(long, value_name = "SQL")]
     pub filter: Option<String>,
-    /// Join this Parquet file on the columns of --on, on the host.
+    /// Join this Parquet file on the columns of --on.
     #[arg(long, value_name = "FILE", requires = "on")]
     pub join: Option<PathBuf>,
     /// Key columns of --join, of the same names on both sides.
     #[arg(long, value_name = "COL", value_delimiter = ',', requires = "join")]
     pub on: Vec<String>,
-    /// Which rows of the input --join keeps: those with a match (inner), all (left), those with a match but without the
-    /// file's columns (semi), those without one (anti), all with a column `mark` that tells (mark).
+    /// Which rows --join keeps. Of the input: those with a match (inner), all (left), those with a match but without the
+    /// file's columns (semi), those without one (anti), all with a column `mark` that tells (mark). Of the file too, behind
+    /// the others: those without a match (right, and full with all of the input); of the file alone: those with a match
+    /// (right-semi), those without one (right-anti).
     #[arg(long, default_value = "inner", value_name = "TYPE", requires = "join")]
     pub join_type: JoinKind,
     /// The column of encoded images. [default: the only binary column; with none, a table is filtered and joined]
@@ -64,10 +66,10 @@ pub struct RunArgs {
     /// How many partitions --partition-by makes. A quarter of the budget must hold 64 KiB for each.
     #[arg(long, value_name = "N", requires = "partition_by", value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub partitions: Option<u32>,
-    /// Whose hash and whose partitions: datafusion, spark, spark-xxhash64, xxhash64 or iceberg.
+    /// Whose hash and whose partitions: datafusion, spark, spark-xxhash64, xxhash64, iceberg or cudf.
     #[arg(long, default_value_t = HashScheme::DataFusion, value_name = "SCHEME", requires = "partition_by")]
     pub hash: HashScheme,
-    /// Where to filter, hash, resize and normalise.
+    /// Where to filter, join, hash, resize and normalise.
     #[arg(long, default_value = "auto", value_name = "auto|host|cuda:N")]
     pub device: Device,
     /// Memory for all batches in flight, and on a device its memory for this run.
@@ -110,8 +112,12 @@ pub enum OrderArg {
 pub enum JoinKind {
     Inner,
     Left,
+    Right,
+    Full,
     Semi,
     Anti,
+    RightSemi,
+    RightAnti,
     Mark,
 }
 
@@ -120,6 +126,10 @@ impl From<JoinKind> for JoinType {
         match kind {
             JoinKind::Inner => JoinType::Inner,
             JoinKind::Left => JoinType::Left,
+            JoinKind::Right => JoinType::Right,
+            JoinKind::Full => JoinType::Full,
+            JoinKind::RightSemi => JoinType::RightSemi,
+            JoinKind::RightAnti => JoinType::RightAnti,
             JoinKind::Semi => JoinType::LeftSemi,
             JoinKind::Anti => JoinType::LeftAnti,
             JoinKind::Mark => JoinType::LeftMark,

@@ -1,7 +1,9 @@
-//! The host twins beside what a user would run instead, where that takes C libraries.
+//! The host twins beside what a user would run instead, where that takes C libraries or DataFusion.
 
+mod datafusion;
 mod image_to_tensor;
 mod jpeg_decode;
+mod tabular;
 
 use criterion::{criterion_group, criterion_main};
 use turbojpeg::{Compressor, Image, PixelFormat, Subsamp};
@@ -28,5 +30,5 @@ fn synthetic(width: usize, height: usize, subsamp: Subsamp, progressive: bool) -
     compressor.compress_to_vec(image).expect("an encoded image")
 }
 
-criterion_group!(all, jpeg_decode::benches, image_to_tensor::benches);
+criterion_group!(all, jpeg_decode::benches, image_to_tensor::benches, tabular::benches);
 criterion_main!(all);

@@ -150,3 +150,8 @@ fn fold_long(state: u64, mut bytes: &[u8]) -> u64 {
 pub(super) fn combine(left: u64, right: u64) -> u64 {
     left.wrapping_add(17 * 37).wrapping_mul(37).wrapping_add(right)
 }
+
+/// libcudf's way to put two hashes together, which is Boost's.
+pub(super) fn cudf_combine(left: u32, right: u32) -> u32 {
+    left ^ right.wrapping_add(0x9e37_79b9).wrapping_add(left << 6).wrapping_add(left >> 2)
+}

@@ -1,6 +1,6 @@
 //! Host twin: rows in tasks, columns in their order for each row.
 
-use arrow::array::{ArrayRef, Int32Array, Int64Array, UInt64Array};
+use arrow::array::{ArrayRef, Int32Array, Int64Array, UInt32Array, UInt64Array};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use rayon::prelude::*;
 
@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::ops::keys::{HostKey, KeyKind, Reading};
 
 use super::HashScheme;
-use super::algorithms::{FOLD_START, combine, fold_bytes, fold_words, murmur3, xxhash64};
+use super::algorithms::{FOLD_START, combine, cudf_combine, fold_bytes, fold_words, murmur3, xxhash64};
 use super::scheme::Form;
 
 /// Rows of a task: enough to outweigh handing it to a thread.
@@ -27,6 +27,7 @@ pub(super) fn hash(ctx: &ExecCtx, columns: &[&Column], readings: &[Reading], sch
         HashScheme::DataFusion | HashScheme::XxHash64 => Arc::new(UInt64Array::from(hashes)),
         HashScheme::SparkXxHash64 => Arc::new(Int64Array::from_iter_values(hashes.iter().map(|&hash| hash as i64))),
         HashScheme::SparkMurmur3 => Arc::new(Int32Array::from_iter_values(hashes.iter().map(|&hash| hash as i32))),
+        HashScheme::Cudf => Arc::new(UInt32Array::from_iter_values(hashes.iter().map(|&hash| hash as u32))),
         HashScheme::Iceberg => {
             let valid = BooleanBuffer::collect_bool(rows, |row| keys.keys[0].find(row).is_some());
             let nulls = Some(NullBuffer::new(valid)).filter(|nulls| nulls.null_count() > 0);
@@ -70,6 +71,8 @@ impl Keys {
         for (i, key) in self.keys.iter().enumerate() {
             hash = match (key.find(row), self.scheme) {
                 (Some(at), HashScheme::DataFusion) => data_fusion(key, at, i == 0, hash),
+                (Some(at), HashScheme::Cudf) => cudf(hash, self.seeded(key, at, 0)),
+                (None, HashScheme::Cudf) => cudf(hash, u64::from(u32::MAX)),
                 (Some(at), _) => self.seeded(key, at, hash),
                 (None, HashScheme::DataFusion) if key.reading.kind == KeyKind::Null => {
                     let one = fold_words(FOLD_START, 1, 0);
@@ -106,10 +109,14 @@ impl Keys {
     fn bytes(&self, bytes: &[u8], seed: u64) -> u64 {
         match self.scheme {
             HashScheme::SparkMurmur3 => u64::from(murmur3(bytes, seed as u32, true)),
-            HashScheme::Iceberg => u64::from(murmur3(bytes, seed as u32, false)),
+            HashScheme::Iceberg | HashScheme::Cudf => u64::from(murmur3(bytes, seed as u32, false)),
             _ => xxhash64(bytes, seed),
         }
     }
+}
+
+fn cudf(hash: u64, one: u64) -> u64 {
+    u64::from(cudf_combine(hash as u32, one as u32))
 }
 
 fn form(key: &HostKey) -> Form {

@@ -28,6 +28,9 @@ pub enum HashScheme {
     /// Iceberg's 32-bit hash (specification, appendix B), of which its bucket transform takes the remainder: Int32, null
     /// for null. One column.
     Iceberg = 4,
+    /// libcudf's `murmurhash3_x86_32` and `hash_partition` with their default seed of 0: UInt32. Every column hashes from
+    /// the seed and is combined with those before it, a null as 2^32 - 1; -0.0 is 0.0, NaN is one value.
+    Cudf = 5,
 }
 
 /// `HashForm` in `kernels/include/hash.cuh`.
@@ -59,12 +62,13 @@ impl Form {
     ];
 }
 
-const SCHEMES: [(HashScheme, &str); 5] = [
+const SCHEMES: [(HashScheme, &str); 6] = [
     (HashScheme::DataFusion, "datafusion"),
     (HashScheme::SparkMurmur3, "spark"),
     (HashScheme::SparkXxHash64, "spark-xxhash64"),
     (HashScheme::XxHash64, "xxhash64"),
     (HashScheme::Iceberg, "iceberg"),
+    (HashScheme::Cudf, "cudf"),
 ];
 
 impl fmt::Display for HashScheme {
@@ -92,6 +96,7 @@ impl HashScheme {
             HashScheme::DataFusion | HashScheme::XxHash64 => DataType::UInt64,
             HashScheme::SparkXxHash64 => DataType::Int64,
             HashScheme::SparkMurmur3 | HashScheme::Iceberg => DataType::Int32,
+            HashScheme::Cudf => DataType::UInt32,
         }
     }
 
@@ -106,7 +111,7 @@ impl HashScheme {
     pub(in crate::ops) fn partition_of(self, hash: u64, partitions: u32) -> u32 {
         let wide = u64::from(partitions);
         match self {
-            HashScheme::DataFusion | HashScheme::XxHash64 => (hash % wide) as u32,
+            HashScheme::DataFusion | HashScheme::XxHash64 | HashScheme::Cudf => (hash % wide) as u32,
             HashScheme::SparkXxHash64 => (hash as i64).rem_euclid(wide as i64) as u32,
             HashScheme::SparkMurmur3 => i64::from(hash as i32).rem_euclid(wide as i64) as u32,
             HashScheme::Iceberg => (hash as u32 & i32::MAX as u32) % partitions,
@@ -127,6 +132,7 @@ impl HashScheme {
                 HashScheme::DataFusion => data_fusion(values, layout),
                 HashScheme::XxHash64 => plain(values, layout),
                 HashScheme::Iceberg => iceberg(values, layout),
+                HashScheme::Cudf => cudf(values, layout),
                 _ => spark(values, layout),
             },
             _ => None,
@@ -203,4 +209,14 @@ fn iceberg(values: &DataType, layout: Layout) -> Found {
         (FixedSizeBinary(_), _) => (KeyKind::Fixed, Form::Bytes, 0),
         _ => (bytes_kind(layout)?, Form::Bytes, 0),
     })
+}
+
+/// The types that libcudf has, which are the ones that it makes of Arrow's.
+fn cudf(values: &DataType, layout: Layout) -> Found {
+    use DataType::*;
+    match values {
+        Float16 | Decimal256(..) | Time32(_) | Time64(_) | Interval(_) => None,
+        Binary | LargeBinary | BinaryView | FixedSizeBinary(_) => None,
+        _ => plain(values, layout),
+    }
 }

@@ -42,6 +42,14 @@ impl Table {
         (self.table.get_array_memory_size() + self.index.nbytes() + 4 * self.matched.len()) as u64
     }
 
+    pub(super) fn num_rows(&self) -> usize {
+        self.table.num_rows()
+    }
+
+    pub(super) fn keys_are_unique(&self) -> bool {
+        self.index.is_unique()
+    }
+
     pub(super) fn column(&self, i: usize) -> &ArrayRef {
         self.table.column(i)
     }

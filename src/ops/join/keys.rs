@@ -47,6 +47,11 @@ impl Index {
         slots + self.key_bytes + 4 * self.next.len()
     }
 
+    /// Whether no two rows have the same key.
+    pub(super) fn is_unique(&self) -> bool {
+        self.next.iter().all(|next| *next == END)
+    }
+
     /// The built rows with this key, ascending; none for no key.
     pub(super) fn matches(&self, key: Option<&[u8]>) -> impl Iterator<Item = u32> {
         let mut row = key.and_then(|key| self.first.get(key)).copied().unwrap_or(END);

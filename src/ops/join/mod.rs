@@ -13,7 +13,7 @@ mod schema;
 mod spec;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{FieldRef, SchemaRef};
 
 pub use self::options::{JoinOptions, JoinType};
 use self::spec::{Spec, check_joined};
@@ -300,6 +300,25 @@ impl HashJoin {
         }
     }
 
+    /// Rows of the built table.
+    pub fn table_rows(&self) -> usize {
+        match &self.table {
+            Table::Host(table) => table.num_rows(),
+            Table::Cuda(table) => table.num_rows(),
+        }
+    }
+
+    /// Whether no two rows of the table match each other, so that a probed row has one match at most.
+    ///
+    /// # Cost
+    /// None on a device, where building has told; on the host a look at 4 bytes a row.
+    pub fn keys_are_unique(&self) -> bool {
+        match &self.table {
+            Table::Host(table) => table.keys_are_unique(),
+            Table::Cuda(table) => table.keys_are_unique(),
+        }
+    }
+
     /// Bytes that the built table and its index take.
     pub fn nbytes(&self) -> u64 {
         match &self.table {
@@ -316,11 +335,29 @@ impl HashJoin {
         if !self.spec.kind().pairs() {
             return Ok(1);
         }
-        let column = |i: &usize| match &self.table {
-            Table::Host(table) => Ok(host::largest_value(table.column(*i))),
-            Table::Cuda(table) => table.largest_value(*i),
+        self.spec.payload.iter().map(|i| self.largest_value(*i)).sum()
+    }
+
+    /// Bytes of the largest row that [`finish`](Self::finish) may give, for planning.
+    ///
+    /// # Cost
+    /// As [`HashJoin::row_bytes`].
+    pub fn finish_row_bytes(&self) -> Result<u64> {
+        // A null where a column of the probe side would be: a value's width, or an offset, or a view.
+        let null = |field: &FieldRef| host::fixed_value(field.data_type()).unwrap_or(17);
+        let nulls = match self.spec.kind().pairs() {
+            true => self.spec.probe_schema().fields().iter().map(null).sum(),
+            false => 0,
         };
-        self.spec.payload.iter().map(column).sum()
+        let columns = self.spec.payload.iter().chain(&self.spec.table_keys);
+        Ok(nulls + columns.map(|i| self.largest_value(*i)).sum::<Result<u64>>()?)
+    }
+
+    fn largest_value(&self, column: usize) -> Result<u64> {
+        match &self.table {
+            Table::Host(table) => Ok(host::largest_value(table.column(column))),
+            Table::Cuda(table) => table.largest_value(column),
+        }
     }
 
     fn check(&self, ctx: &ExecCtx, batch: &Batch) -> Result<()> {

@@ -11,7 +11,6 @@ mod preprocess;
 
 use arrow::array::RecordBatch;
 
-use crate::device::ExecCtx;
 use crate::error::Result;
 use crate::image::Preprocess;
 use crate::image::jpeg_decode::DecodeOptions;
@@ -46,14 +45,16 @@ impl Pipeline {
         self.stage(stage)
     }
 
-    /// Joins a table in memory on columns of the same names, on the host; see
-    /// [`HashJoin`](crate::ops::join::HashJoin). The rows of the pipeline are
-    /// the left side.
+    /// Joins a table in memory on columns of the same names; see [`HashJoin`](crate::ops::join::HashJoin). The rows of
+    /// the pipeline are the left side. On the pipeline's device where it has one that can, else on the host;
+    /// [`explain`](Self::explain) says where and why. The table is held for the whole run and counts against the budget.
+    ///
+    /// Right, full, right semi and right anti joins give rows of the table after the last batch.
     ///
     /// # Errors
-    /// As [`HashJoin::build`](crate::ops::join::HashJoin::build); `Unsupported` for the joins that [`JoinStage`] refuses.
+    /// As [`HashJoin::build`](crate::ops::join::HashJoin::build); `OutOfMemory` for a table that the device has no room for.
     pub fn join(self, table: &[RecordBatch], on: &[&str], kind: JoinType) -> Result<Self> {
-        let stage = JoinStage::of_table(&ExecCtx::host(1)?, table, on, self.schema(), kind)?;
+        let stage = JoinStage::of_table(self.context(), table, on, self.schema(), kind)?;
         self.stage(stage)
     }
 

@@ -19,9 +19,8 @@ use warpline::ops::expr::{Projection, Select};
 use warpline::{Batch, Column, Error, ExecCtx};
 
 use super::device::table;
-use super::typed::golden;
 use super::{batch, extremes};
-use crate::common::{assert_same, cases, peak_under_plan, with_device};
+use crate::common::{assert_same, cases, golden, peak_under_plan, with_device};
 
 fn bind(text: &str, rows: &RecordBatch) -> Projection {
     Select::parse(text).and_then(|s| s.bind(&rows.schema())).unwrap_or_else(|e| panic!("{text}: {e}"))
@@ -50,7 +49,7 @@ pub(super) fn agree(ctx: &ExecCtx, text: &str, rows: &RecordBatch) -> String {
 #[test]
 fn datafusions_expressions_agree_with_the_host() {
     with_device(|ctx| {
-        let (table, answers) = (golden("expr_typed_table.parquet"), golden("expr_typed.parquet"));
+        let (table, answers) = (golden::table("expr_typed_table.parquet"), golden::table("expr_typed.parquet"));
         let input = Batch::from_record_batch(&table).to(ctx).expect("upload");
         let (mut refused, mut done) = (BTreeSet::new(), Vec::new());
         let names = answers.schema();

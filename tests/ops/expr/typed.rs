@@ -1,21 +1,11 @@
 //! Expressions over many types against DataFusion's values (`tests/golden/make_expr_typed.py`).
 
-use std::fs::File;
-
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::compute::{cast, concat_batches};
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use warpline::ops::expr::Select;
 
-use crate::common::root;
-
-pub(super) fn golden(name: &str) -> RecordBatch {
-    let file = File::open(root().join("tests/golden").join(name)).expect("a golden file");
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file).and_then(|b| b.build()).expect("a reader");
-    let batches: Vec<RecordBatch> = reader.map(|batch| batch.expect("a batch")).collect();
-    concat_batches(&batches[0].schema(), &batches).expect("one batch")
-}
+use crate::common::golden;
 
 /// Where our types are others by design: integers and their decimals, units of timestamps, and the layouts of text.
 fn kin(ours: &DataType, theirs: &DataType) -> bool {
@@ -46,7 +36,7 @@ fn same(ours: &ArrayRef, theirs: &ArrayRef) -> bool {
 
 #[test]
 fn equal_to_datafusion() {
-    let (table, answers) = (golden("expr_typed_table.parquet"), golden("expr_typed.parquet"));
+    let (table, answers) = (golden::table("expr_typed_table.parquet"), golden::table("expr_typed.parquet"));
     let mut failures = Vec::new();
     for (field, theirs) in answers.schema().fields().iter().zip(answers.columns()) {
         // DataFusion keeps some results as dictionaries.

@@ -8,6 +8,7 @@ use warpline::Error;
 use warpline::image::image_decode::ImageFormat;
 use warpline::image::jpeg_decode::DecodeOptions;
 use warpline::ops::expr::Expr;
+use warpline::ops::join::JoinType;
 use warpline::parquet::{ParquetReader, expand_paths};
 use warpline::pipeline::stages::DecodeStage;
 use warpline::pipeline::{ImageSource, OnError, Order, ParquetSource, Pipeline, Report, Stage};
@@ -76,16 +77,19 @@ fn source(inputs: &[PathBuf]) -> Result<Pipeline, Failure> {
     }
 }
 
-/// The filter goes before the join where it can, so that fewer rows are joined.
+/// The filter goes before the join where it can, so that fewer rows are joined: not where the join gives rows that no row
+/// of the input is part of.
 fn filter_and_join(pipeline: Pipeline, args: &RunArgs, filter: Option<&Expr>) -> Result<Pipeline, Failure> {
     let Some(path) = &args.join else {
         return apply(pipeline, filter);
     };
-    let early = filter.is_some_and(|f| f.columns().iter().all(|c| pipeline.schema().index_of(c).is_ok()));
+    let kind = JoinType::from(args.join_type);
+    let early = !kind.gives_built_rows()
+        && filter.is_some_and(|f| f.columns().iter().all(|c| pipeline.schema().index_of(c).is_ok()));
     let pipeline = if early { apply(pipeline, filter)? } else { pipeline };
     let table = read_table(path, args.budget.0 / 2)?;
     let on: Vec<&str> = args.on.iter().map(String::as_str).collect();
-    let pipeline = pipeline.join(&table, &on, args.join_type.into()).map_err(|e| in_file(path, e))?;
+    let pipeline = pipeline.join(&table, &on, kind).map_err(|e| in_file(path, e))?;
     if early { Ok(pipeline) } else { apply(pipeline, filter) }
 }
 

@@ -134,6 +134,14 @@ impl JoinTable {
         (self.table.nbytes() + self.slots.len() + order + matched) as u64
     }
 
+    pub(super) fn num_rows(&self) -> usize {
+        self.table.num_rows()
+    }
+
+    pub(super) fn keys_are_unique(&self) -> bool {
+        self.order.is_none()
+    }
+
     pub(super) fn largest_value(&self, column: usize) -> Result<u64> {
         let column = &self.table.columns()[column];
         match fixed_value(column.data_type()) {
