@@ -48,6 +48,7 @@ fn run_writes_the_same_tensors() {
         &["--dtype", "f32", "--interpolation", "bicubic"][..],
         &["--dtype", "bf16", "--layout", "nhwc", "--filter", "width > 100 AND caption IS NOT NULL"],
         &["--dtype", "u8", "--normalize", "none", "--join", text(labels), "--on", "id"],
+        &["--join", text(labels), "--on", "id", "--join-type", "full", "--filter", "id IS NOT NULL"],
     ] {
         same(&[&common, flags].concat(), "--output", parts);
     }
