@@ -51,7 +51,7 @@ fn filter(criterion: &mut Criterion, host: &ExecCtx, datafusion: &DataFusion) {
         let table = numbers(columns);
         let (batch, batches) = (Batch::from_record_batch(&table), pieces(&table));
         let mut group = criterion.benchmark_group(format!("filter_where/i64x{columns}/1M rows"));
-        for percent in [1, 10, 50, 90] {
+        for percent in [1_i64, 10, 50, 90] {
             let condition = Expr::parse(&format!("c0 < {}", percent * 10)).and_then(|e| e.bind(batch.schema()));
             let condition = condition.expect("it binds");
             let predicate = binary_of(&table, "c0", Operator::Lt, lit(percent * 10));
