@@ -1,6 +1,8 @@
 //! Join against nested loops over printed cells, for random tables of several key types, on the host and on every device
 //! there is; and the device against the host, for tables too large for those.
 
+mod partitioned;
+
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, NullArray, RecordBatch, StringArray, UInt32Array};

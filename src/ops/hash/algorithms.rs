@@ -35,7 +35,7 @@ fn xx_round(lane: u64, input: u64) -> u64 {
     lane.wrapping_add(input.wrapping_mul(XX[1])).rotate_left(31).wrapping_mul(XX[0])
 }
 
-pub(super) fn xxhash64(bytes: &[u8], seed: u64) -> u64 {
+pub(in crate::ops) fn xxhash64(bytes: &[u8], seed: u64) -> u64 {
     let (stripes, rest) = bytes.as_chunks::<32>();
     let mut h = seed.wrapping_add(XX[4]);
     if !stripes.is_empty() {

@@ -1,6 +1,6 @@
 //! Hashes of rows, bit for bit those of other systems.
 
-mod algorithms;
+pub(in crate::ops) mod algorithms;
 mod cuda;
 pub(in crate::ops) mod host;
 mod scheme;

@@ -243,7 +243,7 @@ fn take_all<'a>(columns: impl IntoIterator<Item = &'a ArrayRef>, rows: &[u32]) -
 }
 
 /// The rows of these numbers. What has no layout on a device arrow-rs takes.
-fn taken(column: &ArrayRef, rows: &[u32]) -> Result<ArrayRef> {
+pub(super) fn taken(column: &ArrayRef, rows: &[u32]) -> Result<ArrayRef> {
     if Layout::check(column.data_type()).is_ok() {
         return gather::taken(column, rows);
     }
@@ -252,7 +252,7 @@ fn taken(column: &ArrayRef, rows: &[u32]) -> Result<ArrayRef> {
 }
 
 /// A batch whose number of rows holds also without columns.
-fn with_rows(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+pub(super) fn with_rows(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     RecordBatch::try_new_with_options(schema.clone(), columns, &options).map_err(|e| Error::arrow(OP, e))
 }

@@ -9,6 +9,7 @@ mod cuda;
 mod host;
 mod keys;
 mod options;
+mod partitioned;
 mod schema;
 mod spec;
 
@@ -16,6 +17,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{FieldRef, SchemaRef};
 
 pub use self::options::{JoinOptions, JoinType};
+pub use self::partitioned::{JoinedBatches, PartitionedJoin, Spill};
 use self::spec::{Spec, check_joined};
 use crate::column::{Batch, Placement};
 use crate::device::{ExecCtx, MemoryPlan};
