@@ -6,6 +6,7 @@ mod column;
 mod device;
 mod image;
 mod infer;
+mod large;
 mod layout;
 mod ops;
 mod parquet;
