@@ -18,6 +18,7 @@
 #include "include/format.cuh"
 #include "include/move.cuh"
 #include "include/parse.cuh"
+#include "include/parse_float.cuh"
 #include "include/scan.cuh"
 
 namespace {
@@ -477,6 +478,18 @@ __device__ __forceinline__ warpline::Chars chars(const uint8_t* at, uint64_t len
     return {warpline::global(at), length};
 }
 
+// Without ASCII's white space at both ends.
+__device__ __forceinline__ warpline::Chars trimmed(const uint8_t* a, uint64_t length) {
+    warpline::Chars text = chars(a, length);
+    while (is_space(text[0])) {
+        text = {text.at + 1, text.length - 1};
+    }
+    while (text.length > 0 && is_space(text[text.length - 1])) {
+        --text.length;
+    }
+    return text;
+}
+
 __device__ __forceinline__ Parsed parsed(int64_t value, bool good) { return {static_cast<uint64_t>(value), !good}; }
 
 // A whole number: an optional sign, digits. Up to `most`, and down to minus `least`.
@@ -489,15 +502,7 @@ __device__ __forceinline__ Parsed whole(const warpline::Chars& text, uint64_t mo
 
 // A whole number between white space.
 __device__ Parsed expr_parse_integer(const uint8_t* a, uint64_t length, uint64_t most, uint64_t least) {
-    const uint8_t* text = warpline::global(a);
-    while (length > 0 && is_space(text[0])) {
-        ++text;
-        --length;
-    }
-    while (length > 0 && is_space(text[length - 1])) {
-        --length;
-    }
-    return whole({text, length}, most, least);
+    return whole(trimmed(a, length), most, least);
 }
 
 __device__ Parsed expr_parse_truth(const uint8_t* a, uint64_t length) {
@@ -538,6 +543,14 @@ __device__ Parsed expr_parse_clock(const uint8_t* a, uint64_t length, int64_t un
     int64_t nanoseconds;
     const warpline::Chars text = chars(a, length);
     return warpline::parse_clock(text, nanoseconds) ? parsed(nanoseconds / unit, true) : whole(text, most, most + 1);
+}
+
+// The bits of a float of 64 bits, or of 32 ones, between white space. `powers`: see format.cuh.
+__device__ Parsed expr_parse_float(const uint8_t* a, uint64_t length, const uint64_t* powers, uint32_t wide) {
+    const warpline::FloatFormat format = {wide != 0 ? 52 : 23, wide != 0 ? 1023 : 127};
+    uint64_t bits = 0;
+    const bool good = warpline::parse_float(trimmed(a, length), format, warpline::global(powers), bits);
+    return {bits, !good};
 }
 
 struct ParsedDecimal {

@@ -59,7 +59,7 @@ struct Decimal {
 };
 
 // The first power of the table.
-constexpr int32_t kLowestPower = -292;
+constexpr int32_t kLowestPower = -342;
 
 // floor(log2(10^k)).
 __device__ __forceinline__ int32_t log2_of_power(int32_t k) { return (k * 1741647) >> 19; }

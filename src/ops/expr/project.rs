@@ -241,7 +241,8 @@ impl Projection {
     /// row for the validity of those that may be null. Literals of text, lists and view columns add a copy of a few bytes
     /// to the device. Text and binary take two launches more for all columns together, three with views: the kernel writes
     /// where each row's bytes are, 16 bytes a row, then offsets are summed, and each byte is copied once. A value that is
-    /// printed as text takes 8 to 40 bytes of workspace a row, more only for decimals; floats add a table of 10 KB.
+    /// printed as text takes 8 to 40 bytes of workspace a row, more only for decimals; floats, printed or
+    /// read, add a table of 11 KB.
     pub fn evaluate_on(&self, ctx: &ExecCtx, batch: &Batch) -> Result<Batch> {
         ctx.expect(OP, batch.placement())?;
         self.expect(batch.columns().len())?;

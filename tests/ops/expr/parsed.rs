@@ -373,6 +373,176 @@ const DECIMALS: &[&str] = &[
     "1234567890+12345678901234567890123456789012345678",
 ];
 
+/// Numbers that are read as floats: published hard cases (Paxson, "A Program for Testing IEEE Decimal-Binary Conversion",
+/// 1991; the double that stopped PHP and Java), limits of every format, and what the grammar takes and does not.
+const FLOATS: &[&str] = &[
+    "0",
+    "-0",
+    "+0.0",
+    "00",
+    "0e5",
+    "-0e-999",
+    "0e999999999999999999999",
+    "1",
+    "-1",
+    "+1",
+    "1.",
+    ".1",
+    "-.5",
+    "+.5e1",
+    "1.e2",
+    "1e",
+    "1e+",
+    "1e-",
+    "e5",
+    ".e5",
+    ".",
+    "-",
+    "+",
+    "",
+    " ",
+    "1e5",
+    "1E5",
+    "1e+05",
+    "1e-05",
+    "1e5.0",
+    "1.2.3",
+    "1,5",
+    "--1",
+    "+-1",
+    "1_000",
+    "0x10",
+    "1f",
+    "1d",
+    "1\0",
+    "\u{0661}",
+    "1\u{e9}",
+    " 1",
+    "1 ",
+    "\t1.5\r\n",
+    "\u{c}2\u{c}",
+    "\u{b}2",
+    "\u{a0}1",
+    "1\u{2003}",
+    " -inf ",
+    "1 2",
+    "- 1",
+    "nan",
+    "NaN",
+    "-nan",
+    "+NAN",
+    "nan1",
+    "nann",
+    "na",
+    "inf",
+    "-Inf",
+    "+INF",
+    "infinity",
+    "-INFINITY",
+    "infinit",
+    "infinityy",
+    "inf inity",
+    "i",
+    "\u{4e}\u{41}\u{6e}",
+    "1e308",
+    "1e309",
+    "-1e309",
+    "1e-400",
+    "1e400",
+    "1e99999999999999999999",
+    "1e-99999999999999999999",
+    "0.1",
+    "0.2",
+    "0.3",
+    "3.14159265358979",
+    "1e22",
+    "1e23",
+    "9007199254740992",
+    "9007199254740993",
+    "9007199254740994",
+    "9007199254740995",
+    "9007199254740993.0",
+    "9007199254740993.00000000000000000000000000000000000001",
+    "9007199254740992.99999999999999999999999999999999999999",
+    "16777216",
+    "16777217",
+    "16777218",
+    "16777219",
+    "16777217.0000000000000000000000000000000000001",
+    "2.2250738585072011e-308",
+    "2.2250738585072012e-308",
+    "2.2250738585072014e-308",
+    "1.7976931348623157e308",
+    "1.7976931348623158e308",
+    "1.7976931348623159e308",
+    "179769313486231580793728971405303415079934132710037826936173778980444968292764750946649017977587207096330286416692887910946555547851940402630657488671505820681908902000708383676273854845817711531764475730270069855571366959622842914819860834936475292719074168444365510704342711559699508093042880177904174497792",
+    "179769313486231580793728971405303415079934132710037826936173778980444968292764750946649017977587207096330286416692887910946555547851940402630657488671505820681908902000708383676273854845817711531764475730270069855571366959622842914819860834936475292719074168444365510704342711559699508093042880177904174497791.999999",
+    "5e-324",
+    "4.9406564584124654e-324",
+    "2.4703282292062327e-324",
+    "2.4703282292062328e-324",
+    "2.4703282292062329e-324",
+    "7.4109846876186982e-324",
+    "3.4028234663852886e38",
+    "3.4028235677973366e38",
+    "3.4028235677973365e38",
+    "3.4028236e38",
+    "1.401298464324817e-45",
+    "7.006492321624085e-46",
+    "7.006492321624086e-46",
+    "1.1754943508222875e-38",
+    "1.1754942e-38",
+    "65504",
+    "65519.99",
+    "65520",
+    "65519.999999999",
+    "5.960464477539063e-8",
+    "2.98023223876953125e-8",
+    "2.980232238769532e-8",
+    "6.103515625e-5",
+    "1.00048828125",
+    "1.00048828125000000000001",
+    "5e125",
+    "69e267",
+    "999e-26",
+    "7861e-34",
+    "75569e-254",
+    "928609e-261",
+    "9210917e80",
+    "84863171e114",
+    "653777767e273",
+    "5232604057e-298",
+    "27235667517e-109",
+    "653532977297e-123",
+    "3142213164987e-294",
+    "46202199371337e-72",
+    "231010996856685e-73",
+    "9324754620109615e212",
+    "78459735791271921e49",
+    "272104041512242479e200",
+    "6802601037806061975e198",
+    "20505426358836677347e-221",
+    "836168422905420598437e-234",
+    "4891559871276714924261e222",
+    "1e-342",
+    "9999999999999999999e-343",
+    "9999999999999999999999999999e-343",
+    "0.000000000000000000000000000000000000000000001e45",
+    "1000000000000000000000000000000000000000000000000e-48",
+    "1234567890123456789012345678901234567890",
+    "1152921504606846975.5",
+    "11529215046068469755",
+    "18446744073709551615",
+    "18446744073709551616",
+    "9999999999999999999",
+    "99999999999999999999",
+    "0.00000000000000000000123456789012345678901234567890",
+    "8.5e-9",
+    "123456.7890625",
+    "1e-7",
+    "1.5e300",
+];
+
 /// Types and the texts for them.
 const CASES: &[(&str, &[&str])] = &[
     ("Boolean", TRUTHS),
@@ -397,6 +567,9 @@ const CASES: &[(&str, &[&str])] = &[
     ("Decimal128(38, 1)", DECIMALS),
     ("Decimal128(38, 38)", DECIMALS),
     ("Decimal128(9, 2)", DECIMALS),
+    ("Float64", FLOATS),
+    ("Float32", FLOATS),
+    ("Float16", FLOATS),
 ];
 
 /// The texts in every layout, with a null at the end.
@@ -503,5 +676,64 @@ fn changed_texts_as_every_type() {
             let values = changed_texts_agree(ctx, to, hard, &mut random);
             assert!(values > 60, "{to}: {values}");
         }
+    });
+}
+
+/// c * 2^q with all its digits.
+fn exact(c: u64, q: i32) -> String {
+    let mut digits: Vec<u8> = c.to_string().bytes().rev().map(|d| d - b'0').collect();
+    for _ in 0..q.unsigned_abs() {
+        // Times two, or times five and a tenth.
+        let factor = if q > 0 { 2 } else { 5 };
+        let mut carry = 0;
+        for digit in &mut digits {
+            let product = *digit * factor + carry;
+            (*digit, carry) = (product % 10, product / 10);
+        }
+        if carry > 0 {
+            digits.push(carry);
+        }
+    }
+    let digits: String = digits.iter().rev().map(|d| char::from(d + b'0')).collect();
+    if q < 0 { format!("{digits}e{q}") } else { digits }
+}
+
+/// Numbers halfway between two floats and their nearest neighbours above and below, with hundreds of digits, and the
+/// shortest texts of random floats.
+#[test]
+fn floats_halfway() {
+    let mut random = Random(1990);
+    let mut texts_of = Vec::new();
+    for i in 0..90 {
+        let (fraction, q) = match i % 3 {
+            0 => (random.next() & ((1 << 52) - 1), -1074),
+            1 => (random.next() & ((1 << 52) - 1) | 1 << 52, random.below(2045) as i32 - 1074),
+            _ => (random.next() & ((1 << 23) - 1) | 1 << 23, random.below(253) as i32 - 149),
+        };
+        let half = exact(2 * fraction + 1, q - 1);
+        let (digits, power) = half.split_once('e').unwrap_or((&half, "0"));
+        let (first, rest) = digits.split_at(1);
+        let power: i32 = power.parse::<i32>().expect("a power") + rest.len() as i32;
+        let zeros = "0".repeat(random.below(900));
+        texts_of.push(half.clone());
+        texts_of.push(format!("-{first}.{rest}{zeros}e{power}"));
+        texts_of.push(format!("{first}.{rest}{zeros}1e{power}"));
+        let last = digits.len() - 1;
+        let power = power - rest.len() as i32 - 1 - zeros.len() as i32;
+        if let lower @ b'0'..=b'9' = digits.as_bytes()[last] - 1 {
+            texts_of.push(format!("000{}{}9{zeros}e{power}", &digits[..last], char::from(lower)));
+        }
+    }
+    for _ in 0..600 {
+        texts_of.push(f64::from_bits(random.next()).to_string());
+        texts_of.push(format!("{:e}", f64::from_bits(random.next())));
+        texts_of.push(format!("{:e}", f32::from_bits(random.next() as u32)));
+        texts_of.push(format!("{}{}e{}", random.next(), random.next(), random.below(700) as i32 - 370));
+    }
+    let rows = texts(&texts_of);
+    with_device(|ctx| {
+        let list =
+            ["Float64", "Float32", "Float16"].map(|to| format!("arrow_cast(s, '{to}') AS {}", to.to_lowercase()));
+        assert_eq!(agree(ctx, &list.join(", "), &rows), "");
     });
 }

@@ -54,6 +54,7 @@ impl Emit<'_> {
                 let (value, bad) = self.parsed("expr_parse_integer", [at, length], [most as i64, least as i64], guard);
                 Ok((Bits::Number(if width == 64 { value } else { self.cut(value, width, signed).0 }), bad))
             }
+            Float16 | Float32 | Float64 => Ok(self.parse_float([at, length], to, guard)),
             _ => match digits(to) {
                 Some((precision, scale @ 0..)) => self.parse_decimal([at, length], to, precision as u8, scale, guard),
                 _ => Err(unsupported(from, to)),
@@ -82,6 +83,22 @@ impl Emit<'_> {
             self.fail_where(guard, Pred::True, may_name);
         }
         (value, self.asm.test("setp.ne.u64", &[&verdict, &0]))
+    }
+
+    /// Halves are read by way of f32, as arrow-rs does.
+    fn parse_float(&mut self, [at, length]: [Reg; 2], to: &DataType, guard: Pred) -> Checked {
+        let powers = self.powers_of_ten();
+        let is_wide = *to == DataType::Float64;
+        let wide = self.asm.op(Class::R, "mov.b32", &[&u32::from(is_wide)]);
+        let [bits, bad] = self.asm.call_words("expr_parse_float", guard, &[at, length, powers, wide]);
+        let bad = self.asm.test("setp.ne.u64", &[&bad, &0]);
+        if is_wide {
+            return (Bits::Number(self.asm.op(Class::G, "mov.b64", &[&bits])), bad);
+        }
+        let bits = self.asm.op(Class::R, "cvt.u32.u64", &[&bits]);
+        let single = self.asm.op(Class::F, "mov.b32", &[&bits]);
+        let value = if *to == DataType::Float16 { self.halved(single) } else { single };
+        (Bits::Number(value), bad)
     }
 
     fn parse_clock(&mut self, text: [Reg; 2], unit: &TimeUnit, most: i64, guard: Pred) -> (Reg, Pred) {

@@ -1,9 +1,11 @@
-//! Powers of ten, 128 bits of each, for printing floats: see `kernels/include/format.cuh`.
+//! Powers of ten, 128 bits of each, for printing and reading floats: see `kernels/include/format.cuh` and
+//! `parse_float.cuh`.
 
 use std::sync::LazyLock;
 
-/// The powers that 64-bit floats need; `kLowestPower` of the kernel is the first.
-const POWERS: std::ops::RangeInclusive<i32> = -292..=324;
+/// The powers that 64-bit floats need, from -342 to be read and up to 324 to be printed; `kLowestPower` of the kernels is
+/// the first.
+const POWERS: std::ops::RangeInclusive<i32> = -342..=324;
 
 /// For each power 10^k, the least number of 128 bits that is not below 10^k / 2^e with the leading bit set, low half
 /// first.
@@ -12,8 +14,8 @@ pub(super) static POWERS_OF_TEN: LazyLock<Vec<u8>> =
 
 fn leading_bits(power: i32) -> u128 {
     // A power of two first, so large that what is left of it after the divisions has more than 128 bits.
-    let mut number = Big(vec![0; 40]);
-    let start = if power < 0 { 38 } else { 0 };
+    let mut number = Big(vec![0; 44]);
+    let start = if power < 0 { 43 } else { 0 };
     number.0[start] = 1;
     for _ in 0..power.unsigned_abs() {
         if power < 0 { number.divide() } else { number.multiply() }

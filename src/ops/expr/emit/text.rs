@@ -93,11 +93,7 @@ impl Emit<'_> {
 
     /// Halves are printed by way of f32, as arrow-rs does.
     fn float_as_text(&mut self, kind: Kind, value: Reg, width: usize, guard: Pred) -> Bits {
-        let powers = self.powers.unwrap_or_else(|| {
-            let (place, _) = self.blob(&POWERS_OF_TEN);
-            self.param(Word::Constant(Constant::Blob(place)))
-        });
-        self.powers = Some(powers);
+        let powers = self.powers_of_ten();
         let (bits, style) = match kind {
             Kind::F64 => (self.asm.op(Class::D, "mov.b64", &[&value]), 2),
             _ => {
@@ -107,6 +103,16 @@ impl Emit<'_> {
         };
         let style = self.asm.op(Class::R, "mov.b32", &[&style]);
         self.written(width, "expr_format_float", guard, &[bits, powers, style])
+    }
+
+    /// The address of the powers of ten, which a kernel gets once.
+    pub(super) fn powers_of_ten(&mut self) -> Reg {
+        let powers = self.powers.unwrap_or_else(|| {
+            let (place, _) = self.blob(&POWERS_OF_TEN);
+            self.param(Word::Constant(Constant::Blob(place)))
+        });
+        self.powers = Some(powers);
+        powers
     }
 
     fn time_as_text(
