@@ -8,7 +8,7 @@ use arrow::compute::filter_record_batch;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use warpline::{Batch, Column, ExecCtx, ops};
 
-use super::{GPU_ROWS, batch, numbers, random, strings};
+use super::{GPU_ROWS, LARGE_ROWS, batch, numbers, random, strings};
 use crate::common::CudaTime;
 
 /// Rows that the masks keep.
@@ -50,7 +50,9 @@ pub fn benches(criterion: &mut Criterion) {
 
 pub fn device_benches(criterion: &mut Criterion<CudaTime>, ctx: &ExecCtx) {
     let host = ExecCtx::host(0).expect("a host context");
-    for (kind, rows) in [("i64x9", 100_000), ("i64x1", GPU_ROWS), ("i64x9", GPU_ROWS), ("utf8", GPU_ROWS)] {
+    for (kind, rows) in
+        [("i64x9", 100_000), ("i64x1", GPU_ROWS), ("i64x9", GPU_ROWS), ("i64x9", LARGE_ROWS), ("utf8", GPU_ROWS)]
+    {
         let batch = batch(kind, rows);
         let mut group = criterion.benchmark_group(format!("filter/{kind}/{rows} rows"));
         for percent in PERCENTS {

@@ -10,7 +10,7 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use warpline::ops::{self, HashScheme};
 use warpline::{Batch, Column, ExecCtx};
 
-use super::{GPU_ROWS, batch};
+use super::{GPU_ROWS, LARGE_ROWS, batch};
 use crate::common::CudaTime;
 
 const SCHEME: HashScheme = HashScheme::DataFusion;
@@ -57,8 +57,7 @@ pub fn benches(criterion: &mut Criterion) {
 }
 
 pub fn device_benches(criterion: &mut Criterion<CudaTime>, ctx: &ExecCtx) {
-    // Nine columns of 30 million rows are 2.2 GB, and as much again when moved.
-    for (kind, rows) in [("i64x9", 100_000), ("i64x1", GPU_ROWS), ("i64x9", 3 * GPU_ROWS), ("utf8", GPU_ROWS)] {
+    for (kind, rows) in [("i64x9", 100_000), ("i64x1", GPU_ROWS), ("i64x9", LARGE_ROWS), ("utf8", GPU_ROWS)] {
         let batch = batch(kind, rows);
         let key = key(&batch);
         let mut group = criterion.benchmark_group(format!("hash_partition/{kind}/{rows} rows"));

@@ -8,6 +8,7 @@ mod filter;
 mod gather;
 mod hash;
 mod hash_partition;
+mod join;
 mod slice;
 
 pub use filter::{PERCENTS, mask};
@@ -31,6 +32,7 @@ pub fn benches(criterion: &mut Criterion) {
     gather::benches(criterion);
     hash::benches(criterion);
     hash_partition::benches(criterion);
+    join::benches(criterion);
     slice::benches(criterion);
 }
 
@@ -44,6 +46,7 @@ pub fn device_benches(criterion: &mut Criterion<CudaTime>, ctx: &ExecCtx) {
     gather::device_benches(criterion, ctx);
     hash::device_benches(criterion, ctx);
     hash_partition::device_benches(criterion, ctx);
+    join::device_benches(criterion, ctx);
     slice::device_benches(criterion, ctx);
 }
 
@@ -60,6 +63,9 @@ pub fn random(seed: u64) -> impl FnMut() -> u64 {
 
 /// Rows of the large device benches: 80 MB a column, far past an L2 cache.
 pub const GPU_ROWS: usize = 10_000_000;
+
+/// Rows of which nine columns of i64 are 2.2 GB.
+pub const LARGE_ROWS: usize = 3 * GPU_ROWS;
 
 /// One column of i64 without nulls, which is all that array libraries know.
 pub fn one_column(rows: usize) -> Batch {

@@ -1,21 +1,23 @@
-//! Filter, select lists and hash partition on one host thread beside DataFusion, whose outputs are the same rows in the same
-//! order. Throughput counts what must move, as in the library's own benches.
+//! Filter, select lists, hash partition and join on one host thread beside DataFusion, whose outputs are the same rows. Throughput counts what must move, as in the library's own benches.
 
 use std::hint::black_box;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
-use arrow::compute::concat_batches;
+use arrow::compute::{concat_batches, sort};
 use arrow::datatypes::DataType;
 use criterion::{BenchmarkId, Criterion, Throughput};
+use datafusion_common::NullEquality;
 use datafusion_expr::Operator;
 use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::expressions::{binary, case, cast, col, lit};
 use datafusion_physical_plan::filter::FilterExec;
+use datafusion_physical_plan::joins::{HashJoinExec, PartitionMode};
 use datafusion_physical_plan::projection::ProjectionExec;
 use datafusion_physical_plan::repartition::RepartitionExec;
 use datafusion_physical_plan::{ExecutionPlan, Partitioning};
 use warpline::ops::expr::{Expr, Select};
+use warpline::ops::join::{HashJoin, JoinType};
 use warpline::ops::{HashScheme, filter_where, hash_partition};
 use warpline::{Batch, ExecCtx};
 
@@ -23,16 +25,20 @@ use crate::datafusion::{DataFusion, pieces, source};
 
 const ROWS: usize = 1_000_000;
 
+/// Knuth's MMIX generator (TAOCP 2, 3.3.4), of which the upper bits are used.
+fn numbers_from(seed: u64) -> impl FnMut() -> i64 {
+    let mut state = seed;
+    move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as i64
+    }
+}
+
 /// Columns of i64 below 1,000, without nulls.
 fn numbers(columns: usize) -> RecordBatch {
-    // Knuth's MMIX generator (TAOCP 2, 3.3.4), of which the upper bits are used.
-    let mut state = 1u64;
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) as i64 % 1000
-    };
+    let mut next = numbers_from(1);
     let mut column =
-        |i| (format!("c{i}"), Arc::new(Int64Array::from_iter_values((0..ROWS).map(|_| next()))) as ArrayRef);
+        |i| (format!("c{i}"), Arc::new(Int64Array::from_iter_values((0..ROWS).map(|_| next() % 1000))) as ArrayRef);
     RecordBatch::try_from_iter((0..columns).map(&mut column).collect::<Vec<_>>()).expect("a table")
 }
 
@@ -115,9 +121,56 @@ fn partition(criterion: &mut Criterion, host: &ExecCtx, datafusion: &DataFusion)
     }
 }
 
+/// A million rows to 100,000, by the matches of a key in the table and the rows of a hundred that have one.
+fn join(criterion: &mut Criterion, host: &ExecCtx, datafusion: &DataFusion) {
+    let mut group = criterion.benchmark_group("join beside DataFusion/inner/1M rows to 100k");
+    for (matches, hits) in [(1, 5), (1, 50), (1, 100), (4, 50)] {
+        let distinct = 100_000 / matches;
+        let column = |values: Vec<i64>| -> ArrayRef { Arc::new(Int64Array::from(values)) };
+        let spread = |i: i64| i.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64);
+        let built = column((0..100_000).map(|row| spread(row % distinct)).collect());
+        let built = [("key", built), ("number", column((0..100_000).collect()))];
+        let built = RecordBatch::try_from_iter(built).expect("a table");
+        let mut next = numbers_from(7);
+        let probed = column((0..ROWS).map(|_| spread(next() % (distinct * 100 / hits))).collect());
+        let probed = [("key", probed), ("row", column((0..ROWS as i64).collect()))];
+        let probed = RecordBatch::try_from_iter(probed).expect("a table");
+
+        let (table, batch) = (Batch::from_record_batch(&built), Batch::from_record_batch(&probed));
+        let ours = || {
+            let join = HashJoin::build(host, &table, &["key"], batch.schema(), JoinType::Inner).expect("a join");
+            join.probe(host, black_box(&batch)).expect("rows")
+        };
+        let (built, probed) = (pieces(&built), pieces(&probed));
+        let key = |side: &[RecordBatch]| col("key", &side[0].schema()).expect("a column");
+        let plan = || -> Arc<dyn ExecutionPlan> {
+            let on = vec![(key(&built), key(&probed))];
+            let (kind, mode) = (datafusion_common::JoinType::Inner, PartitionMode::CollectLeft);
+            let nulls = NullEquality::NullEqualsNothing;
+            let (left, right) = (source(&built), source(&probed));
+            Arc::new(HashJoinExec::try_new(left, right, on, None, &kind, None, mode, nulls, false).expect("a plan"))
+        };
+        // The table's columns come first there; its order among matches of a row is its own.
+        let theirs = datafusion.run(plan()).remove(0);
+        let theirs = concat_batches(&theirs[0].schema(), &theirs).expect("one batch");
+        let joined = ours();
+        let sorted = |column: &ArrayRef| sort(column, None).expect("a sorted column");
+        let joined_rows = joined.to_record_batch().expect("host");
+        for (at, other) in [(0, 2), (1, 3), (2, 1)] {
+            assert_eq!(&sorted(joined_rows.column(at)), &sorted(theirs.column(other)));
+        }
+        group.throughput(Throughput::Bytes((8 * (ROWS + 100_000) + 2 * joined.nbytes()) as u64));
+        let name = format!("{hits}% hit, {matches} matches");
+        group.bench_function(BenchmarkId::new("warpline-host-1", &name), |b| b.iter(ours));
+        group.bench_function(BenchmarkId::new("datafusion", &name), |b| b.iter(|| datafusion.run(plan())));
+    }
+    group.finish();
+}
+
 pub fn benches(criterion: &mut Criterion) {
     let (host, datafusion) = (ExecCtx::host(1).expect("a host context"), DataFusion::new());
     filter(criterion, &host, &datafusion);
     select(criterion, &host, &datafusion);
     partition(criterion, &host, &datafusion);
+    join(criterion, &host, &datafusion);
 }

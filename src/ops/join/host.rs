@@ -35,7 +35,7 @@ impl Table {
         let keys = Keys::new(table, &spec.table_keys, &spec.key_types, spec.options.null_equals_null)?;
         let words = if spec.kind().gives_built_rows() { rows.div_ceil(32) } else { 0 };
         let matched = (0..words).map(|_| AtomicU32::new(0)).collect();
-        Ok(Table { table: table.clone(), index: Index::new(&keys, rows), matched })
+        Ok(Table { table: table.clone(), index: Index::new(keys, rows), matched })
     }
 
     pub(super) fn nbytes(&self) -> u64 {

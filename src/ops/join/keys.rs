@@ -1,10 +1,9 @@
 //! Keys of both tables brought to common types and made comparable bytes, and the index of the built table by them.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::{CastOptions, can_cast_types, cast_with_options};
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Float16Type, Float32Type, Float64Type, Schema};
 use arrow::row::{RowConverter, Rows, SortField};
@@ -15,36 +14,55 @@ use crate::error::{Error, Result};
 /// End of a chain of equal keys.
 pub(super) const END: u32 = u32::MAX;
 
-/// Built rows by key: the first row of a key, and for each row the next one with the same key.
-#[derive(Debug, Default)]
+/// Built rows by key: a table of the first row of each key, with linear probing, and for each row the next one with the
+/// same key.
+#[derive(Debug)]
 pub(super) struct Index {
-    first: HashMap<Box<[u8]>, u32>,
+    /// As many as a power of two, half of them free at least.
+    slots: Vec<Slot>,
     next: Vec<u32>,
-    /// Bytes of the keys.
-    key_bytes: usize,
+    keys: Rows,
+}
+
+/// The upper half of a key's hash, which saves most looks at other keys, and its first row; [`END`] in a free slot.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    tag: u32,
+    row: u32,
 }
 
 impl Index {
     /// Indexes rows from the last to the first, so that chains run in row order.
-    pub(super) fn new(keys: &Keys, len: usize) -> Self {
-        let mut index = Index { first: HashMap::new(), next: vec![END; len], key_bytes: 0 };
+    pub(super) fn new(keys: Keys, len: usize) -> Self {
+        let slots = vec![Slot { tag: 0, row: END }; (2 * len).next_power_of_two()];
+        let mut index = Index { slots, next: vec![END; len], keys: keys.rows };
         for row in (0..len).rev() {
-            let Some(key) = keys.get(row) else { continue };
-            match index.first.entry(key.into()) {
-                Entry::Occupied(mut head) => index.next[row] = head.insert(row as u32),
-                Entry::Vacant(slot) => {
-                    index.key_bytes += slot.key().len();
-                    slot.insert(row as u32);
-                }
+            if !keys.matchable.as_ref().is_none_or(|matchable| matchable.value(row)) {
+                continue;
             }
+            let hash = hash(index.keys.row(row).data());
+            let at = index.find(index.keys.row(row).data(), hash);
+            index.next[row] = index.slots[at].row;
+            index.slots[at] = Slot { tag: (hash >> 32) as u32, row: row as u32 };
         }
         index
     }
 
+    /// The slot that a key has or would get.
+    fn find(&self, key: &[u8], hash: u64) -> usize {
+        let (mask, tag) = (self.slots.len() - 1, (hash >> 32) as u32);
+        let mut at = hash as usize & mask;
+        loop {
+            let slot = self.slots[at];
+            if slot.row == END || (slot.tag == tag && self.keys.row(slot.row as usize).data() == key) {
+                return at;
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
     pub(super) fn nbytes(&self) -> usize {
-        // A slot and its control byte; the map keeps an eighth free and grows by doubling.
-        let slots = self.first.capacity() * 8 / 7 * (size_of::<(Box<[u8]>, u32)>() + 1);
-        slots + self.key_bytes + 4 * self.next.len()
+        self.slots.len() * size_of::<Slot>() + 4 * self.next.len() + self.keys.size()
     }
 
     /// Whether no two rows have the same key.
@@ -54,7 +72,7 @@ impl Index {
 
     /// The built rows with this key, ascending; none for no key.
     pub(super) fn matches(&self, key: Option<&[u8]>) -> impl Iterator<Item = u32> {
-        let mut row = key.and_then(|key| self.first.get(key)).copied().unwrap_or(END);
+        let mut row = key.map_or(END, |key| self.slots[self.find(key, hash(key))].row);
         std::iter::from_fn(move || {
             let this = (row != END).then_some(row)?;
             row = self.next[this as usize];
@@ -63,13 +81,26 @@ impl Index {
     }
 }
 
+/// A hash of a key's bytes: the finalizer of MurmurHash3_x64_128 (Appleby, smhasher) after each word.
+fn hash(key: &[u8]) -> u64 {
+    let mix = |hash: u64, word: u64| {
+        let hash = (hash ^ word).wrapping_mul(0xff51_afd7_ed55_8ccd);
+        let hash = (hash ^ hash >> 33).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+        hash ^ hash >> 33
+    };
+    let (words, tail) = key.as_chunks::<8>();
+    let hash = words.iter().fold(key.len() as u64, |hash, word| mix(hash, u64::from_le_bytes(*word)));
+    match tail {
+        [] => hash,
+        _ => mix(hash, tail.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))),
+    }
+}
+
 /// Key columns in row format.
 pub(super) struct Keys {
-    /// In the compared types.
-    pub(super) columns: Vec<ArrayRef>,
     rows: Rows,
-    /// Whether null keys match each other.
-    null_equals_null: bool,
+    /// Rows that may match one; all where there is none.
+    matchable: Option<BooleanBuffer>,
 }
 
 impl Keys {
@@ -90,14 +121,18 @@ impl Keys {
         let fields = types.iter().cloned().map(SortField::new).collect();
         let compared: Vec<ArrayRef> = columns.iter().map(one_zero_one_nan).collect();
         let rows = RowConverter::new(fields).and_then(|converter| converter.convert_columns(&compared));
-        Ok(Keys { rows: rows.map_err(|e| Error::arrow(OP, e))?, columns, null_equals_null })
+        let rows = rows.map_err(|e| Error::arrow(OP, e))?;
+        let nulls = columns.iter().fold(None, |all, column| {
+            // An array of the null type has no bitmap that would say so.
+            NullBuffer::union(all.as_ref(), column.logical_nulls().as_ref())
+        });
+        let matchable = nulls.filter(|_| !null_equals_null).map(NullBuffer::into_inner);
+        Ok(Keys { rows, matchable })
     }
 
     /// The row's keys as bytes that are equal where the keys are; none for a row that matches nothing.
     pub(super) fn get(&self, row: usize) -> Option<&[u8]> {
-        // An array of the null type has no bitmap that would say so.
-        let is_null = |column: &ArrayRef| column.is_null(row) || *column.data_type() == DataType::Null;
-        let matchable = self.null_equals_null || !self.columns.iter().any(is_null);
+        let matchable = self.matchable.as_ref().is_none_or(|matchable| matchable.value(row));
         matchable.then(|| self.rows.row(row).data())
     }
 }

@@ -34,8 +34,8 @@ use crate::ops::hash::algorithms::xxhash64;
 const NUMBERS: [&str; 2] = ["__built_row", "__probe_row"];
 const BUILT: usize = 0;
 const PROBE: usize = 1;
-/// What the index of a built row takes, about: a slot of the hash map, its key, a link.
-const INDEX_BYTES: u64 = 96;
+/// What the index of a built row takes, about: up to four slots, its key, a link.
+const INDEX_BYTES: u64 = 64;
 /// How often a partition is partitioned again.
 const MOST_LEVELS: u64 = 6;
 /// Runs that are merged at a time.
