@@ -24,6 +24,8 @@ pub fn run(args: &Args) -> Result<()> {
     let mut command = Command::new(&args.command[0]);
     command.args(&args.command[1..]);
     use_emulator(&mut command, &folder)?;
+    // cargo says where xtask is, which a test binary would take for its own package.
+    command.env_remove("CARGO_MANIFEST_DIR");
     let status = command.status().with_context(|| format!("cannot run {}", args.command[0].to_string_lossy()))?;
     // The command's own status, so that `emulate` can stand in scripts; 128 + n for a signal would need more care.
     std::process::exit(status.code().unwrap_or(1));

@@ -57,7 +57,7 @@ struct Budget {
     spills: Option<u32>,
     /// Different sectors of the file's workload.
     distinct: Option<u64>,
-    /// Sectors that warps ask for in it.
+    /// Sectors that warps ask for in it; of an entry, in any workload.
     requested: Option<u64>,
     /// How many times the mean the busiest blocks may do, in any workload.
     spread: Option<f64>,
@@ -156,6 +156,11 @@ fn traffic(measured: &[Workload], budgets: &Budgets) -> Vec<String> {
         {
             if let Some(most) = budgets.get(name).and_then(|b| b.spread).filter(|most| work.spread() > *most) {
                 wrong.push(format!("{operator}: {name} spreads its work to {:.2}, budget {most}", work.spread()));
+            }
+        }
+        for (name, work) in workload.entries.iter().filter(|(name, _)| *name != operator) {
+            if let Some(most) = budgets.get(name).and_then(|b| b.requested).filter(|most| work.requested > *most) {
+                wrong.push(format!("{operator}: {name} asks for {} sectors, budget {most}", work.requested));
             }
         }
         let Some(Budget { distinct, requested, times, .. }) = budgets.get(operator) else { continue };

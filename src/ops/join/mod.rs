@@ -78,8 +78,7 @@ impl HashJoin {
     /// # Errors
     /// `WrongDevice` when the table is not where `ctx` runs; `InvalidInput` on a missing key column (the existing ones
     /// are listed), on key types that do not compare, on a residual condition that does not fit the columns, and on a
-    /// table of more than 2^31 - 1 rows. On a device also `Unsupported` for columns without an Arrow layout here, and for
-    /// right and full joins whose keys have different types on the two sides: cast one of them.
+    /// table of more than 2^31 - 1 rows. On a device also `Unsupported` for columns without an Arrow layout here.
     ///
     /// # Synchronization
     /// On a device waits once, to learn whether a key comes twice.

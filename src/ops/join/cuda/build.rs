@@ -2,15 +2,15 @@
 
 use arrow::datatypes::{DataType, Schema};
 
-use super::{CODE_IS_KEY, EqualForm, JoinTable, NULLS_EQUAL, TILE_ROWS, scratch_bytes, strided, tiled};
+use super::{CODE_IS_KEY, EqualForm, JoinTable, NULLS_EQUAL, TILE_ROWS, casts, scratch_bytes, strided, tiled};
 use super::{codes_rows, digits_u32, insert_rows, runs_slots, scatter_u32, sums_u32};
 use crate::column::Batch;
 use crate::column::layout::Layout;
 use crate::device::{CudaCtx, DeviceBuffer, DeviceBufferMut, ExecCtx, Grid, In};
 use crate::error::{Error, Result};
 use crate::ops::gather::cuda::{device, on_device};
+use crate::ops::join::OP;
 use crate::ops::join::spec::Spec;
-use crate::ops::join::{JoinType, OP};
 use crate::ops::keys::{KeyKind, Reading, bytes_kind, key_table, values_type};
 use parking_lot::Mutex;
 
@@ -42,13 +42,10 @@ impl Readings {
         let (mut built, mut probe) = (Vec::new(), Vec::new());
         for (at, probe_type) in spec.table_keys.iter().zip(spec.probe_key_types()) {
             let (name, built_type) = (table.field(*at).name(), table.field(*at).data_type());
-            if matches!(spec.kind(), JoinType::Right | JoinType::Full) && built_type != probe_type {
-                let what = format!("key column '{name}' of {probe_type} and {built_type} in a {:?} join", spec.kind());
-                return Err(refused(what));
-            }
             built.push(reading(name, built_type, probe_type)?);
             probe.push(reading(name, probe_type, built_type)?);
         }
+        casts::check(spec, table)?;
         let nulls = if spec.options.null_equals_null { NULLS_EQUAL } else { 0 };
         let word = built.len() == 1 && built[0].form != EqualForm::Bytes as u32 && nulls == 0;
         Ok(Readings { built, probe, flags: nulls | if word { CODE_IS_KEY } else { 0 } })

@@ -1,6 +1,7 @@
 //! Join on a device: a hash table in device memory, probed by batches there; columns are gathered by the pairs.
 
 mod build;
+mod casts;
 mod plan;
 mod probe;
 mod rows;
@@ -209,7 +210,10 @@ impl JoinTable {
             JoinType::RightSemi | JoinType::RightAnti => {
                 return Batch::from_record_batch(&RecordBatch::new_empty(spec.schema.clone())).to(ctx);
             }
-            kind if kind.pairs() => self.pair_columns(cuda, spec, batch, rows, kind.keeps_left())?,
+            kind if kind.pairs() => {
+                let batch = casts::merged(ctx, spec, batch)?;
+                self.pair_columns(cuda, spec, &batch, rows, kind.keeps_left())?
+            }
             _ => {
                 let mut columns = batch.columns().to_vec();
                 if let Some(mark) = rows.mark.as_ref().filter(|_| spec.kind() == JoinType::LeftMark) {
@@ -258,7 +262,7 @@ impl JoinTable {
         let mut columns = Vec::with_capacity(spec.schema.fields().len());
         for (at, field) in spec.schema.fields().iter().take(spec.probe_columns()).enumerate() {
             columns.push(match spec.key_at(at) {
-                Some(key) => taken[spec.table_keys[key]].clone(),
+                Some(key) => casts::as_type(ctx, &taken[spec.table_keys[key]], field.data_type())?,
                 None => Column::from_array(new_null_array(field.data_type(), rows.rows)).to(ctx)?,
             });
         }

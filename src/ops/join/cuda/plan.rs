@@ -1,7 +1,7 @@
 //! The device memory of a join before it runs: `build.rs`, `probe.rs` and `rows.rs` again, with sizes in place of buffers.
 
 use super::build::{Readings, pass_counts, passes, slots_for};
-use super::{JoinTable, scratch_bytes};
+use super::{JoinTable, casts, scratch_bytes};
 use crate::column::{Batch, Column};
 use crate::device::MemoryPlan;
 use crate::error::{Error, Result};
@@ -138,21 +138,33 @@ impl Plan<'_> {
         if joined == Joined::Runs {
             let _chunk = [ledger.temporary(4 * rows), ledger.temporary(4 * rows)];
         }
+        let mut left = shapes(self.batch.columns())?;
+        for (at, plan, shape) in casts::plans(self.spec, self.batch)? {
+            let workspace = ledger.temporary(plan.workspace);
+            ledger.free(workspace);
+            match joined {
+                Joined::All => ledger.output(plan.output),
+                _ => drop(ledger.temporary(plan.output)),
+            }
+            left[at] = shape;
+        }
         if joined != Joined::All {
-            gather(ledger, &self.batch.columns().iter().collect::<Vec<_>>(), rows, false)?;
+            gather(ledger, &left, rows, false);
         }
         let kind = self.spec.kind();
-        match kind.pairs() {
-            true => gather(ledger, &self.table.payload(self.spec), rows, kind.keeps_left()),
-            false => Ok(()),
+        if kind.pairs() {
+            gather(ledger, &shapes(self.table.payload(self.spec))?, rows, kind.keeps_left());
         }
+        Ok(())
     }
 }
 
-fn gather(ledger: &mut Forecast, columns: &[&Column], rows: u64, nullable: bool) -> Result<()> {
-    let shapes = columns.iter().map(|column| Shape::of(column)).collect::<Result<Vec<_>>>()?;
+fn shapes<'b>(columns: impl IntoIterator<Item = &'b Column>) -> Result<Vec<Shape>> {
+    columns.into_iter().map(Shape::of).collect()
+}
+
+fn gather(ledger: &mut Forecast, shapes: &[Shape], rows: u64, nullable: bool) {
     ledger.columns(&shapes.iter().collect::<Vec<_>>(), Rows { count: rows, nullable, repeated: true });
-    Ok(())
 }
 
 /// `Probe::count`.
