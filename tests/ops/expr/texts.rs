@@ -365,6 +365,12 @@ fn the_lowest_row_fails_in_the_hosts_words() {
     with_device(|ctx| {
         assert!(agree(ctx, "COALESCE(s, '') AS a, CAST(t AS VARCHAR) AS x", &rows).contains("row 1700: "));
         assert!(agree(ctx, "TRY_CAST(t AS VARCHAR) AS x", &rows).contains("row 1700: "));
+        // What looks at the text of a row that fails reads nothing.
+        for text in
+            ["CAST(t AS VARCHAR) >= s AS x", "CAST(t AS VARCHAR) LIKE '%7%' AS x", "length(CAST(t AS VARCHAR)) AS x"]
+        {
+            assert!(agree(ctx, text, &rows).contains("row 1700: "), "{text}");
+        }
         let safe = "CASE WHEN t > '1970-01-01' AND t < '1980-01-01' THEN CAST(t AS VARCHAR) ELSE s END AS x";
         assert_eq!(agree(ctx, safe, &rows), "");
     });

@@ -177,7 +177,9 @@ impl Emit<'_> {
         let start = self.asm.op(Class::D, "add.s64", &[&base, &offset]);
         let end = self.asm.op(Class::D, "add.s64", &[&start, &width]);
         let arguments: Vec<Reg> = [end].into_iter().chain(arguments.iter().copied()).collect();
-        let at = self.asm.call(function, guard, &arguments, Class::D);
+        let begin = self.asm.call(function, guard, &arguments, Class::D);
+        // A row that cannot be printed has no text, so that what looks at it all the same, for it fails later, reads none.
+        let at = self.asm.select(guard, begin, end);
         Bits::Bytes(at, self.asm.op(Class::D, "sub.s64", &[&end, &at]))
     }
 
