@@ -273,6 +273,7 @@ fn null_literals_and_constants() {
     assert_eq!(mask("1 < 2 AND NULL IS NULL", &data), "11");
     assert_eq!(mask("w IN (1, NULL)", &data), "1-");
     assert_eq!(mask("w NOT IN (1, NULL)", &data), "0-");
+    assert_eq!(mask("NULL IN (NULL, NULL)", &data), "--");
     assert_eq!(mask("w = 1", &data.slice(0, 0)), "");
 }
 

@@ -349,10 +349,14 @@ fn in_set(input: &ArrayRef, set: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     let (input, set) = (canonical_floats(input)?, canonical_floats(set)?);
     let converter = RowConverter::new(vec![SortField::new(input.data_type().clone())])?;
     let set_rows = converter.convert_columns(std::slice::from_ref(&set))?;
-    let members: HashSet<&[u8]> = (0..set.len()).filter(|i| set.is_valid(*i)).map(|i| set_rows.row(i).data()).collect();
+    // An array of the null type says that its rows are valid.
+    let [nulls, set_nulls] = [&input, &set].map(|array| array.logical_nulls());
+    let is_null = |nulls: &Option<NullBuffer>, row| nulls.as_ref().is_some_and(|nulls| nulls.is_null(row));
+    let known = (0..set.len()).filter(|i| !is_null(&set_nulls, *i));
+    let members: HashSet<&[u8]> = known.map(|i| set_rows.row(i).data()).collect();
     let rows = converter.convert_columns(std::slice::from_ref(&input))?;
-    let miss = (set.null_count() == 0).then_some(false);
-    let found = (0..input.len()).map(|i| match input.is_valid(i) {
+    let miss = (set.logical_null_count() == 0).then_some(false);
+    let found = (0..input.len()).map(|i| match !is_null(&nulls, i) {
         false => None,
         true if members.contains(rows.row(i).data()) => Some(true),
         true => miss,
