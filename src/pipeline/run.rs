@@ -555,9 +555,16 @@ impl Shared {
     /// What `OnError` leaves of an item of one row that a stage failed on.
     fn refuse(&self, lane: &Lane, mut item: Item, error: &Error) -> Result<Item> {
         let (code, message) = code_and_message(error);
-        item.batch = rows::blank(&item.batch, &lane.output)?;
         item.failed.push(FailedRow { row: 0, code, message });
+        item.batch = match self.on_error {
+            OnError::Null => rows::blank(&item.batch, &lane.output)?,
+            _ => item.batch.to_host()?,
+        };
         self.settle(lane, &mut item)?;
+        if item.batch.num_rows() == 0 {
+            // The row is gone: it needs no values for columns that may not be null.
+            item.batch = rows::empty(&lane.output);
+        }
         Ok(item)
     }
 

@@ -478,3 +478,51 @@ fn memory_of_cast_keys_stays_within_the_plans() {
         }
     });
 }
+
+/// A text for each row beside its numbers, of 0 to 36 bytes.
+fn with_text(batch: &Batch) -> Batch {
+    let record = batch.to_record_batch().expect("host");
+    let text = StringArray::from_iter_values((0..record.num_rows()).map(|row| "t".repeat(row % 37)));
+    let columns = [record.column(0).clone(), record.column(1).clone(), Arc::new(text) as ArrayRef];
+    let named = ["k", "n", "text"].into_iter().zip(columns);
+    Batch::from_record_batch(&RecordBatch::try_from_iter(named).expect("a batch"))
+}
+
+/// What joins with text and with a residual condition take is at most what the plan says for the pairs with equal keys,
+/// and the rows are those of the host.
+#[test]
+fn memory_of_residual_conditions_stays_within_the_plans() {
+    let duplicates = (with_text(&numbers(3000, 900, 6)), with_text(&numbers(2500, 900, 7)));
+    let once = (with_text(&numbers(3000, 2500, 8)), with_text(&unique(2500)));
+    // More pairs than the condition sees at a time.
+    let all = (with_text(&numbers(2100, 1, 9)), with_text(&numbers(1100, 1, 10)));
+    let conditions = [None, Some("text < text_right"), Some("n > n_right"), Some("n < 0")];
+    with_device(|ctx| {
+        for ((left, right), kinds) in [(&duplicates, &KINDS[..]), (&once, &KINDS), (&all, &KINDS[4..5])] {
+            for (kind, condition) in kinds.iter().flat_map(|kind| conditions.map(|condition| (*kind, condition))) {
+                let options = match condition {
+                    Some(text) => JoinOptions::new(kind).residual(Expr::parse(text).expect("a condition")),
+                    None => JoinOptions::new(kind),
+                };
+                let probing = ctx.with_budget(u64::MAX).expect("a budget");
+                let table = right.to(ctx).expect("upload");
+                let join = HashJoin::build(ctx, &table, &["k"], left.schema(), options.clone()).expect("builds");
+                let pairs = HashJoin::build(ctx, &table, &["k"], left.schema(), JoinType::Inner).expect("builds");
+                let batch = left.to(&probing).expect("upload");
+                let pairs = pairs.fan_out(ctx, &batch).expect("pairs").0 as usize;
+                // A probe row without a match is a row of left and full joins.
+                let plan = join.probe_plan(left, pairs + left.num_rows()).expect("a plan");
+                let (before, _) = held(&probing);
+                let joined = join.probe(&probing, &batch).expect("joins");
+                let took = held(&probing).1 - before;
+                assert!(took <= plan.workspace + plan.output, "{kind:?} {condition:?}: {took} of {plan:?}");
+                let on_host = HashJoin::build(&host(), right, &["k"], left.schema(), options).expect("builds");
+                let expected = on_host.probe(&host(), left).expect("joins");
+                assert_eq!(
+                    joined.to_host().expect("rows").to_record_batch().expect("host"),
+                    expected.to_record_batch().expect("host")
+                );
+            }
+        }
+    });
+}

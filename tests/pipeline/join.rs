@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
 use warpline::ops::expr::Expr;
 use warpline::ops::join::{HashJoin, JoinOptions, JoinType};
-use warpline::pipeline::stages::JoinStage;
-use warpline::pipeline::{BatchLimit, Bound, Bytes, Ending, Item, MemorySource, Pipeline, Stage};
+use warpline::pipeline::{BatchLimit, Bound, Bytes, Ending, Item, MemorySource, OnError, Pipeline, Stage};
 use warpline::{Batch, Error, ExecCtx, Result};
 
 use super::{Jitter, ids, numbers, table, whole};
@@ -34,10 +35,14 @@ fn labels(from: i64, step: i64, count: i64, times: i64) -> RecordBatch {
 }
 
 /// The join of all rows at once.
-fn at_once(rows: &RecordBatch, table: &RecordBatch, kind: JoinType) -> RecordBatch {
+fn at_once(rows: &RecordBatch, table: &RecordBatch, options: impl Into<JoinOptions>) -> RecordBatch {
+    on("id", rows, table, options.into())
+}
+
+fn on(key: &str, rows: &RecordBatch, table: &RecordBatch, options: JoinOptions) -> RecordBatch {
     let host = ExecCtx::host(1).expect("a host context");
     let (rows, table) = (Batch::from_record_batch(rows), Batch::from_record_batch(table));
-    let join = HashJoin::build(&host, &table, &["id"], rows.schema(), kind).expect("a join");
+    let join = HashJoin::build(&host, &table, &[key], rows.schema(), options).expect("a join");
     let joined = [join.probe(&host, &rows).expect("rows"), join.finish(&host).expect("rows")];
     whole(join.schema(), &joined)
 }
@@ -98,13 +103,136 @@ fn ends_follow_one_another_and_pass_later_stages() {
 
 #[test]
 fn what_a_pipeline_does_not_join_is_refused() {
-    let (host, labels) = (ExecCtx::host(1).expect("a host context"), labels(0, 1, 3, 1));
     let none = numbers(10).join(&[], &["id"], JoinType::Inner).err().expect("refused");
     assert!(none.to_string().contains("no batches"), "{none}");
-    let options = JoinOptions::new(JoinType::Inner).residual(Expr::parse("id > 1").expect("a condition"));
-    let join = HashJoin::build(&host, &Batch::from_record_batch(&labels), &["id"], numbers(1).schema(), options);
-    let refused = numbers(10).stage(JoinStage::new(join.expect("a join"), &host)).err().expect("refused");
-    assert!(matches!(&refused, Error::Unsupported { .. }), "{refused}");
+    let options = JoinOptions::new(JoinType::Inner).residual(Expr::parse("id > 'x'").expect("a condition"));
+    let refused = numbers(10).join(&[labels(0, 1, 3, 1)], &["id"], options).err().expect("refused");
+    assert!(matches!(&refused, Error::InvalidInput { .. }), "{refused}");
+}
+
+/// A batch of every id as often as `times`, with a text of `length` bytes in each row.
+fn texts(ids: &[i64], length: usize) -> RecordBatch {
+    let keys: ArrayRef = Arc::new(Int64Array::from(ids.to_vec()));
+    let texts: ArrayRef = Arc::new(StringArray::from_iter_values(ids.iter().map(|_| "t".repeat(length))));
+    RecordBatch::try_from_iter([("id", keys), ("text", texts)]).expect("a table")
+}
+
+#[test]
+fn residual_conditions_of_every_join_type() {
+    let rows = table(300);
+    for (table, budget) in
+        [(labels(100, 3, 150, 1), 300_000), (labels(0, 7, 60, 4), 500_000), (labels(0, 1, 0, 1), 100_000)]
+    {
+        for (kind, condition) in KINDS.into_iter().zip(["length(label) > 20", "length(label) > id % 30"].iter().cycle())
+        {
+            let options = JoinOptions::new(kind).residual(Expr::parse(condition).expect("a condition"));
+            let expected = at_once(&rows, &table, options.clone());
+            for ctx in contexts() {
+                let pipeline = memory(&rows).on(&ctx).budget(Bytes(budget)).batch_rows(17).workers(3);
+                let pipeline =
+                    pipeline.join(std::slice::from_ref(&table), &["id"], options.clone()).expect("a pipeline");
+                let about = pipeline.explain().expect("a plan");
+                let line = about.lines().find(|line| line.starts_with("join")).expect("the join");
+                assert!(line.contains(&ctx.placement().to_string()), "{line}");
+                let out = pipeline.collect().expect("a run");
+                assert_eq!(whole(&out.schema, &out.batches), expected, "{kind:?} {line}");
+                assert!(out.report.peak <= budget, "{} of {budget}", out.report.peak);
+            }
+        }
+    }
+}
+
+/// What a device cannot evaluate makes the join one on the host.
+#[test]
+fn residual_conditions_that_a_device_cannot_evaluate() {
+    let (rows, table) = (table(60), labels(0, 1, 40, 2));
+    let condition = Expr::parse("label NOT ILIKE label OR id > 30").expect("a condition");
+    let options = JoinOptions::new(JoinType::Left).residual(condition);
+    let expected = at_once(&rows, &table, options.clone());
+    for ctx in contexts() {
+        let pipeline = memory(&rows).on(&ctx).join(std::slice::from_ref(&table), &["id"], options.clone());
+        let pipeline = pipeline.expect("a pipeline");
+        let about = pipeline.explain().expect("a plan");
+        assert_eq!(about.contains("not on the device"), ctx.as_cuda().is_some(), "{about}");
+        let out = pipeline.collect().expect("a run");
+        assert_eq!(whole(&out.schema, &out.batches), expected);
+    }
+}
+
+/// One key of the table has most of its rows; a batch that meets it is cut, and its rows are not lost.
+#[test]
+fn hot_keys_stay_within_the_budget() {
+    let hot: Vec<i64> = (0..400).map(|row| if row % 8 == 0 { row } else { 5 }).collect();
+    let table = texts(&hot, 30);
+    let rows = texts(&(0..200).map(|row| if row % 50 == 3 { 5 } else { row }).collect::<Vec<_>>(), 9);
+    for kind in [JoinType::Inner, JoinType::Full, JoinType::LeftSemi] {
+        for residual in [None, Some("length(text_right) > id % 7 + 29")] {
+            let options = JoinOptions::new(kind);
+            let options = match residual {
+                Some(condition) => options.residual(Expr::parse(condition).expect("a condition")),
+                None => options,
+            };
+            let expected = at_once(&rows, &table, options.clone());
+            for ctx in contexts() {
+                let budget = 700_000;
+                let pipeline = memory(&rows).on(&ctx).budget(Bytes(budget)).batch_rows(64).workers(2);
+                let out = pipeline
+                    .join(std::slice::from_ref(&table), &["id"], options.clone())
+                    .and_then(Pipeline::collect)
+                    .expect("a run");
+                assert_eq!(whole(&out.schema, &out.batches), expected, "{kind:?} {residual:?}");
+                assert!(out.report.peak <= budget, "{} of {budget}", out.report.peak);
+            }
+        }
+    }
+}
+
+/// Text as keys, plain, as views and out of dictionaries; some are longer than any of the table's, or than all that a
+/// device looks at in one go.
+#[test]
+fn keys_of_text_are_counted_whatever_their_length() {
+    let text = |row: usize| format!("{}{}", row % 23, "k".repeat(if row % 23 == 7 { 30_000 } else { row % 23 }));
+    let keys: ArrayRef = Arc::new(StringArray::from_iter_values((0..60).map(text)));
+    let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(0..60));
+    let table = RecordBatch::try_from_iter([("key", keys), ("number", ids.clone())]).expect("a table");
+    let texts = StringArray::from_iter((0..60).map(|row| match row % 10 {
+        3 => None,
+        4 => Some("k".repeat(200_000)),
+        _ => Some(text(row * 3)),
+    }));
+    let text_type = |to: DataType| cast(&texts, &to).expect("a cast");
+    let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+    for keys in [DataType::Utf8, DataType::Utf8View, dictionary].map(text_type) {
+        let rows = RecordBatch::try_from_iter([("key", keys), ("id", ids.clone())]).expect("a batch");
+        for kind in [JoinType::Inner, JoinType::Full, JoinType::LeftAnti] {
+            let expected = on("key", &rows, &table, kind.into());
+            for ctx in contexts() {
+                let pipeline = memory(&rows).on(&ctx).batch_rows(25);
+                let joined = pipeline.join(std::slice::from_ref(&table), &["key"], kind).expect("a pipeline");
+                let out = joined.collect().expect("a run");
+                assert_eq!(whole(&out.schema, &out.batches), expected, "{kind:?}");
+            }
+        }
+    }
+}
+
+/// A row whose pair the condition cannot be computed for is an error of that row, and of no other.
+#[test]
+fn rows_for_which_a_residual_condition_fails() {
+    let (rows, table) = (table(60), labels(0, 1, 40, 2));
+    let condition = Expr::parse("100 / (id - 7) > 0").expect("a condition");
+    let options = JoinOptions::new(JoinType::Inner).residual(condition);
+    for ctx in contexts() {
+        let pipeline = memory(&rows).on(&ctx).batch_rows(16).on_error(OnError::Skip { max: u64::MAX });
+        let joined = pipeline.join(std::slice::from_ref(&table), &["id"], options.clone()).expect("a pipeline");
+        let out = joined.collect().expect("a run");
+        let kept = ids(&out.batches);
+        assert_eq!(kept, (8..40).flat_map(|id| [id, id]).collect::<Vec<i64>>());
+        assert_eq!(out.report.error_rows, 1);
+        let strict = memory(&rows).on(&ctx).join(std::slice::from_ref(&table), &["id"], options.clone());
+        let error = strict.and_then(Pipeline::collect).err().expect("an error");
+        assert!(error.to_string().contains("row 7"), "{error}");
+    }
 }
 
 /// Gives as many rows at its end as it was given, or panics, or fails.

@@ -48,33 +48,33 @@ impl Programs {
 
     /// The text of the kernel that selects rows of such a batch.
     pub(super) fn text(&self, root: &Bound, batch: &Batch) -> Result<String> {
-        Ok(self.get_for((true, shapes(batch)?), |shapes| Program::select(root, shapes))?.text.clone())
+        Ok(self.get_for((true, shapes(&each(batch))?), |shapes| Program::select(root, shapes))?.text.clone())
     }
 
     /// The text of the kernel that writes the values of these roots for such a batch.
     pub(super) fn evaluation_text(&self, roots: &[&Bound], batch: &Batch) -> Result<String> {
-        Ok(self.get_for((false, shapes(batch)?), |shapes| Program::evaluate(roots, shapes))?.text.clone())
+        Ok(self.get_for((false, shapes(&each(batch))?), |shapes| Program::evaluate(roots, shapes))?.text.clone())
     }
 
     /// Bytes of what a selection holds while it is queued.
     pub(super) fn launch_bytes(&self, root: &Bound, batch: &Batch) -> Result<u64> {
-        let program = self.get_for((true, shapes(batch)?), |shapes| Program::select(root, shapes))?;
-        launch_bytes(&program, batch)
+        let columns = each(batch);
+        let program = self.get_for((true, shapes(&columns)?), |shapes| Program::select(root, shapes))?;
+        launch_bytes(&program, &columns, batch.num_rows())
     }
 
-    /// What [`evaluate`] takes for such a batch, all of it at once.
-    pub(super) fn plan(&self, roots: &[&Bound], batch: &Batch) -> Result<MemoryPlan> {
-        let program = self.get_for((false, shapes(batch)?), |shapes| Program::evaluate(roots, shapes))?;
+    /// What [`evaluate`] takes for so many rows of such columns, all of it at once.
+    pub(super) fn plan(&self, roots: &[&Bound], columns: &[&Column], rows: usize) -> Result<MemoryPlan> {
+        let program = self.get_for((false, shapes(columns)?), |shapes| Program::evaluate(roots, shapes))?;
         let mut ledger = Forecast::default();
-        let rows = batch.num_rows();
-        ledger.temporary(launch_bytes(&program, batch)?);
+        ledger.temporary(launch_bytes(&program, columns, rows)?);
         let mut texts = Vec::new();
         for output in &program.outputs {
             let [values, validity] = sizes(output, rows)?.map(|bytes| bytes.map(|bytes| bytes as u64));
             match &output.reach {
                 Some(reach) => {
                     ledger.temporary(values.unwrap_or(0));
-                    texts.push((&output.data_type, reach.bytes(batch)?));
+                    texts.push((&output.data_type, reach.bytes(columns, rows)?));
                 }
                 None => values.into_iter().for_each(|bytes| ledger.output(bytes)),
             }
@@ -100,17 +100,17 @@ impl Programs {
 }
 
 /// Bytes of what a launch uploads for its literals, and for the view columns that it reads, and of its workspace.
-fn launch_bytes(program: &Program, batch: &Batch) -> Result<u64> {
+fn launch_bytes(program: &Program, columns: &[&Column], rows: usize) -> Result<u64> {
     let mut bytes = program.blob.len();
     for word in &program.words {
         let Word::Column { column, dictionary, part: Part::DataTable } = *word else { continue };
-        let data = match batch.columns().get(column) {
+        let data = match columns.get(column) {
             Some(column) => data_buffers(column, dictionary)?,
             None => 0,
         };
         bytes = bytes.next_multiple_of(8) + 8 * data;
     }
-    Ok(padded(bytes as u64) + padded((batch.num_rows() * program.slots) as u64))
+    Ok(padded(bytes as u64) + padded((rows * program.slots) as u64))
 }
 
 fn shape(column: &DeviceColumn) -> Shape {
@@ -125,13 +125,17 @@ fn shape(column: &DeviceColumn) -> Shape {
     }
 }
 
-/// The shapes of a batch's columns, wherever it is.
-fn shapes(batch: &Batch) -> Result<Vec<Shape>> {
-    let one = |column: &Column| match column.as_device() {
+pub(super) fn each(batch: &Batch) -> Vec<&Column> {
+    batch.columns().iter().collect()
+}
+
+/// The shapes of columns, wherever they are.
+fn shapes(columns: &[&Column]) -> Result<Vec<Shape>> {
+    let one = |column: &&Column| match column.as_device() {
         Some(column) => Ok(shape(column)),
         None => host_shape(column),
     };
-    batch.columns().iter().map(one).collect()
+    columns.iter().map(one).collect()
 }
 
 /// The shape that a host column will have on a device.

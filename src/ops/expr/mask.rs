@@ -8,7 +8,7 @@ use super::cuda::{self, columns_of};
 use super::emit::{OP, Program};
 use super::eval::Predicate;
 use crate::column::{Batch, Column, DeviceColumn};
-use crate::device::ExecCtx;
+use crate::device::{ExecCtx, MemoryPlan};
 use crate::error::{Error, Result};
 
 impl Predicate {
@@ -88,6 +88,11 @@ impl Predicate {
     /// Bytes that [`crate::ops::filter_where`] holds for literals, view columns and text while its kernel is queued.
     pub(in crate::ops) fn launch_bytes(&self, batch: &Batch) -> Result<u64> {
         self.programs.launch_bytes(&self.root, batch)
+    }
+
+    /// What [`Predicate::mask`] takes for so many rows of such columns on a device.
+    pub(in crate::ops) fn mask_plan(&self, columns: &[&Column], rows: usize) -> Result<MemoryPlan> {
+        self.programs.plan(&[&self.root], columns, rows)
     }
 
     /// The host twin's error for a row that failed on the device.

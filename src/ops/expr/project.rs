@@ -9,7 +9,7 @@ use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 
 use super::bind::{Bound, bind_value};
-use super::cuda::{self, Programs, columns_of};
+use super::cuda::{self, Programs, columns_of, each};
 use super::eval::{canonical, evaluate, in_chunks, locate};
 use super::{Expr, parse};
 use crate::column::Batch;
@@ -280,7 +280,7 @@ impl Projection {
         self.expect(batch.columns().len())?;
         match self.computed() {
             computed if computed.is_empty() || batch.num_rows() == 0 => Ok(MemoryPlan { workspace: 0, output: 0 }),
-            computed => self.programs.plan(&computed, batch),
+            computed => self.programs.plan(&computed, &each(batch), batch.num_rows()),
         }
     }
 

@@ -7,8 +7,8 @@ use arrow::datatypes::DataType;
 
 use super::bind::{Bound, is_binary, is_text, plain_type};
 use super::emit::{bytes_of, text_width};
+use crate::column::Column;
 use crate::column::layout::Layout;
-use crate::column::{Batch, Column};
 use crate::error::{Error, Result};
 use crate::ops::gather::plan::Shape;
 
@@ -47,12 +47,12 @@ impl Reach {
         }
     }
 
-    /// The most bytes for this batch.
-    pub(super) fn bytes(&self, batch: &Batch) -> Result<u64> {
-        let mut bytes = (batch.num_rows() as u64).saturating_mul(self.longest as u64);
+    /// The most bytes for so many rows of these columns.
+    pub(super) fn bytes(&self, columns: &[&Column], rows: usize) -> Result<u64> {
+        let mut bytes = (rows as u64).saturating_mul(self.longest as u64);
         for index in &self.columns {
             let missing = || Error::Internal { op: super::emit::OP, why: "a column is missing".into() };
-            bytes = bytes.saturating_add(column_bytes(batch.columns().get(*index).ok_or_else(missing)?)?);
+            bytes = bytes.saturating_add(column_bytes(columns.get(*index).ok_or_else(missing)?)?);
         }
         Ok(bytes)
     }

@@ -172,13 +172,27 @@ pub fn filter_plan(batch: &Batch) -> Result<MemoryPlan> {
     check(batch)?;
     let rows = batch.num_rows();
     let mut ledger = Forecast::default();
-    // `Selection::count`.
+    plan_count(&mut ledger, rows);
+    plan_apply(ledger, batch)
+}
+
+/// [`filter_plan`] for so many columns of this width without nulls.
+pub(in crate::ops) fn fixed_plan(rows: usize, columns: u64, width: u64) -> MemoryPlan {
+    let mut ledger = Forecast::default();
+    plan_count(&mut ledger, rows);
+    let kept = rows.saturating_sub(1) as u64;
+    (0..columns).for_each(|_| ledger.output(kept * width));
+    ledger.table(columns, MOVE_ENTRY);
+    ledger.plan()
+}
+
+/// `Selection::count`.
+fn plan_count(ledger: &mut Forecast, rows: usize) {
     let _bases = ledger.temporary(4 * rows.div_ceil(cuda::WARP_ROWS) as u64);
     let count = ledger.temporary(8);
     let states = ledger.temporary(8 * (1 + rows.div_ceil(cuda::TILE_ROWS)) as u64);
     ledger.free(count);
     ledger.free(states);
-    plan_apply(ledger, batch)
 }
 
 /// `Selection::apply`.

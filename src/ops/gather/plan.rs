@@ -3,14 +3,15 @@
 //! Every step books and frees what `cuda.rs` does in the same order. All sizes grow with row counts and totals, so
 //! bounds of those give a bound of the peak, and exact ones give the peak.
 
-use arrow::array::{Array, AsArray};
+use arrow::array::{Array, AsArray, OffsetSizeTrait};
 
 use crate::column::layout::{Layout, OffsetWidth};
-use crate::column::parts::{list_values, offset_range};
+use crate::column::parts::{list_values, offset_range, offsets_of};
 use crate::column::{Column, DeviceColumn};
 use crate::device::{MemoryPlan, padded};
 use crate::error::Result;
 
+use super::OP;
 use super::cuda::TILE_ROWS;
 
 /// Bytes of a `MoveColumn`, an `OffsetsColumn` and a `BytesColumn`: entries of the tables that kernels read.
@@ -19,6 +20,7 @@ const OFFSETS_ENTRY: u64 = 5 * 8;
 const BYTES_ENTRY: u64 = 7 * 8;
 
 /// What the sizes of a column's result depend on.
+#[derive(Clone, Debug)]
 pub(in crate::ops) struct Shape {
     pub(in crate::ops) layout: Layout,
     pub(in crate::ops) rows: u64,
@@ -26,58 +28,88 @@ pub(in crate::ops) struct Shape {
     pub(in crate::ops) nullable: bool,
     /// Bytes of strings and binary.
     pub(in crate::ops) bytes: u64,
+    /// The most bytes or child rows of one row, where somebody looked.
+    pub(in crate::ops) longest: Option<u64>,
     /// Dictionaries among them, which gather's results share.
     pub(in crate::ops) children: Vec<Shape>,
 }
 
 impl Shape {
+    /// Values of one width without nulls.
+    pub(in crate::ops) fn fixed(width: usize, rows: u64) -> Self {
+        Shape { layout: Layout::Fixed(width), rows, nullable: false, bytes: 0, longest: None, children: Vec::new() }
+    }
+
     /// The shape that the column has on a device or, from the host, will have there.
     pub(in crate::ops) fn of(column: &Column) -> Result<Self> {
+        Self::looked_at(column, false)
+    }
+
+    /// The same with the longest row of each, for rows that may come more than once: a look at all offsets, which come
+    /// to the host for it.
+    pub(in crate::ops) fn measured(column: &Column) -> Result<Self> {
+        Self::looked_at(column, true)
+    }
+
+    fn looked_at(column: &Column, measure: bool) -> Result<Self> {
         match column.as_device() {
-            Some(column) => Self::of_device(column),
-            None => Self::of_array(column.to_array()?.as_ref()),
+            Some(column) => Self::of_device(column, measure),
+            None => Self::of_array(column.to_array()?.as_ref(), measure),
         }
     }
 
-    fn of_device(column: &DeviceColumn) -> Result<Self> {
+    fn of_device(column: &DeviceColumn, measure: bool) -> Result<Self> {
         let layout = Layout::of(column.data_type())?;
         let bytes = match (layout, column.buffers()) {
             (Layout::Bytes(_), [_, bytes]) => bytes.len() as u64,
             _ => 0,
         };
-        let children = column.children().iter().map(Self::of_device).collect::<Result<_>>()?;
+        let longest = match (layout, column.buffers().first()) {
+            (Layout::Bytes(width) | Layout::List(width), Some(offsets)) if measure => {
+                let offsets = column.ctx().download(OP, offsets)?;
+                Some(match width {
+                    OffsetWidth::W32 => longest(offsets.typed_data::<i32>()),
+                    OffsetWidth::W64 => longest(offsets.typed_data::<i64>()),
+                })
+            }
+            _ => None,
+        };
+        let children = column.children().iter().map(|child| Self::of_device(child, measure));
+        let children = children.collect::<Result<_>>()?;
         let (rows, nullable) = (column.len() as u64, column.validity().is_some());
-        Ok(Shape { layout, rows, nullable, bytes, children })
+        Ok(Shape { layout, rows, nullable, bytes, longest, children })
     }
 
     /// As `Parts::of`, without its buffers.
-    fn of_array(array: &dyn Array) -> Result<Self> {
+    fn of_array(array: &dyn Array, measure: bool) -> Result<Self> {
         let layout = Layout::of(array.data_type())?;
-        let (mut bytes, mut children) = (0, Vec::new());
+        let (mut bytes, mut longest, mut children) = (0, None, Vec::new());
         match layout {
             Layout::Bytes(width) => {
                 let (first, last) = offset_range(array, width);
                 bytes = (last - first) as u64;
+                longest = measure.then(|| longest_row(array, width));
             }
             Layout::List(width) => {
                 let (first, last) = offset_range(array, width);
-                children.push(Self::of_array(list_values(array).slice(first, last - first).as_ref())?);
+                longest = measure.then(|| longest_row(array, width));
+                children.push(Self::of_array(list_values(array).slice(first, last - first).as_ref(), measure)?);
             }
             Layout::FixedList(size) => {
                 let items = array.as_fixed_size_list().values().slice(0, array.len() * size);
-                children.push(Self::of_array(items.as_ref())?);
+                children.push(Self::of_array(items.as_ref(), measure)?);
             }
             Layout::Struct => {
                 let fields = array.as_struct().columns().iter();
-                children = fields.map(|field| Self::of_array(field.as_ref())).collect::<Result<_>>()?;
+                children = fields.map(|field| Self::of_array(field.as_ref(), measure)).collect::<Result<_>>()?;
             }
             Layout::Dictionary(_) => {
-                children.push(Self::of_array(array.as_any_dictionary().values().as_ref())?);
+                children.push(Self::of_array(array.as_any_dictionary().values().as_ref(), measure)?);
             }
             Layout::Null | Layout::Bits | Layout::Fixed(_) | Layout::Views => {}
         }
         let nullable = array.nulls().is_some_and(|nulls| nulls.null_count() > 0);
-        Ok(Shape { layout, rows: array.len() as u64, nullable, bytes, children })
+        Ok(Shape { layout, rows: array.len() as u64, nullable, bytes, longest, children })
     }
 
     /// Width of a row of items that move as one value: see `Gather::flat_items`.
@@ -98,8 +130,9 @@ impl Shape {
         match (to.count, to.repeated) {
             (0, _) => 0,
             (_, false) => all,
-            // One row may hold everything; more than the offsets can hold is refused before it is allocated.
-            (count, true) => count.saturating_mul(all).min(width.max()),
+            // One row may hold everything, where nobody looked; more than the offsets can hold is refused before it is
+            // allocated.
+            (count, true) => count.saturating_mul(self.longest.unwrap_or(all)).min(width.max()),
         }
     }
 
@@ -111,6 +144,18 @@ impl Shape {
             _ => {}
         }
     }
+}
+
+/// Bytes or child rows of the longest row.
+fn longest_row(array: &dyn Array, width: OffsetWidth) -> u64 {
+    match width {
+        OffsetWidth::W32 => longest(&offsets_of::<i32>(array)),
+        OffsetWidth::W64 => longest(&offsets_of::<i64>(array)),
+    }
+}
+
+fn longest<O: OffsetSizeTrait>(offsets: &[O]) -> u64 {
+    offsets.windows(2).map(|ends| (ends[1] - ends[0]).as_usize() as u64).max().unwrap_or(0)
 }
 
 /// Rows that a gather makes.
@@ -153,6 +198,13 @@ impl Forecast {
     pub(in crate::ops) fn output(&mut self, bytes: u64) {
         let bytes = self.temporary(bytes);
         self.output = self.output.saturating_add(bytes);
+    }
+
+    /// Books an operator that runs within this one, whose result is freed before this one returns; gives what
+    /// [`Forecast::free`] takes for that.
+    pub(in crate::ops) fn nested(&mut self, plan: MemoryPlan) -> u64 {
+        self.peak = self.peak.max(self.live.saturating_add(plan.workspace).saturating_add(plan.output));
+        self.temporary(plan.output)
     }
 
     /// A table that is freed once its launch is queued.

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array,
-};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, SchemaRef};
 
@@ -19,7 +17,7 @@ use crate::ops::gather::host as gather;
 /// Stands for no built row.
 const NONE: u32 = u32::MAX;
 /// Pairs that a residual condition sees at a time.
-const RESIDUAL_ROWS: usize = 1 << 16;
+pub(super) const RESIDUAL_ROWS: usize = 1 << 16;
 
 #[derive(Debug)]
 pub(super) struct Table {
@@ -63,6 +61,20 @@ impl Table {
             }
         }
         Ok(pairs.joined(spec.kind(), batch.num_rows()))
+    }
+
+    /// Pairs that rows of these key columns make, and the most of one row; with `outer` a row without one counts as one.
+    pub(super) fn count_pairs(&self, spec: &Spec, keys: &[ArrayRef], outer: bool) -> Result<(u64, u64)> {
+        let name = |key: usize| spec.probe_schema().field(spec.probe_keys[key]).name().as_str();
+        let rows = keys.first().map_or(0, |key| key.len());
+        let keys = Keys::of(keys, name, &spec.key_types, spec.options.null_equals_null)?;
+        let (mut pairs, mut most) = (0, 0);
+        for row in 0..rows {
+            let count = u64::from(self.index.count(keys.get(row)).max(u32::from(outer)));
+            pairs += count;
+            most = count.max(most);
+        }
+        Ok((pairs, most))
     }
 
     /// The pairs of rows that match, by probe row, then built row. Where the join only asks whether a probe row has a
@@ -257,19 +269,7 @@ pub(super) fn with_rows(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize)
     RecordBatch::try_new_with_options(schema.clone(), columns, &options).map_err(|e| Error::arrow(OP, e))
 }
 
-/// Bytes of the largest value of a column with its offset and validity; the whole column where values are nested.
-pub(super) fn largest_value(column: &ArrayRef) -> u64 {
-    let longest = |lengths: &mut dyn Iterator<Item = usize>| 17 + lengths.max().unwrap_or(0) as u64;
-    match column.data_type() {
-        DataType::Utf8 => longest(&mut column.as_string::<i32>().iter().flatten().map(str::len)),
-        DataType::LargeUtf8 => longest(&mut column.as_string::<i64>().iter().flatten().map(str::len)),
-        DataType::Binary => longest(&mut column.as_binary::<i32>().iter().flatten().map(<[u8]>::len)),
-        DataType::LargeBinary => longest(&mut column.as_binary::<i64>().iter().flatten().map(<[u8]>::len)),
-        _ => fixed_value(column.data_type()).unwrap_or_else(|| column.get_array_memory_size() as u64),
-    }
-}
-
-/// The same for types whose values are of one size.
+/// Bytes of a value with its validity, for types whose values are of one size.
 pub(super) fn fixed_value(data_type: &DataType) -> Option<u64> {
     match data_type {
         // Views are copied as views; what they point to is shared.

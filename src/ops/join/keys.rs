@@ -21,6 +21,8 @@ pub(super) struct Index {
     /// As many as a power of two, half of them free at least.
     slots: Vec<Slot>,
     next: Vec<u32>,
+    /// How many rows a chain has from this row on; empty where no key comes twice.
+    chains: Vec<u32>,
     keys: Rows,
 }
 
@@ -35,7 +37,7 @@ impl Index {
     /// Indexes rows from the last to the first, so that chains run in row order.
     pub(super) fn new(keys: Keys, len: usize) -> Self {
         let slots = vec![Slot { tag: 0, row: END }; (2 * len).next_power_of_two()];
-        let mut index = Index { slots, next: vec![END; len], keys: keys.rows };
+        let mut index = Index { slots, next: vec![END; len], chains: Vec::new(), keys: keys.rows };
         for row in (0..len).rev() {
             if !keys.matchable.as_ref().is_none_or(|matchable| matchable.value(row)) {
                 continue;
@@ -44,6 +46,12 @@ impl Index {
             let at = index.find(index.keys.row(row).data(), hash);
             index.next[row] = index.slots[at].row;
             index.slots[at] = Slot { tag: (hash >> 32) as u32, row: row as u32 };
+        }
+        if index.next.iter().any(|next| *next != END) {
+            index.chains = vec![1; len];
+            for row in (0..len).rev().filter(|row| index.next[*row] != END) {
+                index.chains[row] += index.chains[index.next[row] as usize];
+            }
         }
         index
     }
@@ -62,12 +70,20 @@ impl Index {
     }
 
     pub(super) fn nbytes(&self) -> usize {
-        self.slots.len() * size_of::<Slot>() + 4 * self.next.len() + self.keys.size()
+        self.slots.len() * size_of::<Slot>() + 4 * (self.next.len() + self.chains.len()) + self.keys.size()
     }
 
     /// Whether no two rows have the same key.
     pub(super) fn is_unique(&self) -> bool {
-        self.next.iter().all(|next| *next == END)
+        self.chains.is_empty()
+    }
+
+    /// How many built rows have this key.
+    pub(super) fn count(&self, key: Option<&[u8]>) -> u32 {
+        match key.map_or(END, |key| self.slots[self.find(key, hash(key))].row) {
+            END => 0,
+            row => self.chains.get(row as usize).copied().unwrap_or(1),
+        }
     }
 
     /// The built rows with this key, ascending; none for no key.
@@ -110,14 +126,20 @@ impl Keys {
         types: &[DataType],
         null_equals_null: bool,
     ) -> Result<Self> {
-        let columns = positions
-            .iter()
-            .zip(types)
-            .map(|(at, to)| {
-                let name = batch.schema_ref().field(*at).name();
-                cast_key(batch.column(*at), to, name)
-            })
-            .collect::<Result<Vec<_>>>()?;
+        let columns: Vec<_> = positions.iter().map(|at| batch.column(*at).clone()).collect();
+        let name = |key: usize| batch.schema_ref().field(positions[key]).name().as_str();
+        Self::of(&columns, name, types, null_equals_null)
+    }
+
+    /// Keys in columns of their own; `name` tells their names for errors.
+    pub(super) fn of<'n>(
+        columns: &[ArrayRef],
+        name: impl Fn(usize) -> &'n str,
+        types: &[DataType],
+        null_equals_null: bool,
+    ) -> Result<Self> {
+        let columns = columns.iter().zip(types).enumerate().map(|(key, (column, to))| cast_key(column, to, name(key)));
+        let columns = columns.collect::<Result<Vec<_>>>()?;
         let fields = types.iter().cloned().map(SortField::new).collect();
         let compared: Vec<ArrayRef> = columns.iter().map(one_zero_one_nan).collect();
         let rows = RowConverter::new(fields).and_then(|converter| converter.convert_columns(&compared));

@@ -5,6 +5,7 @@
 //! [`HashJoin::finish`] then gives the built rows that some joins keep beside those, in their order. Nulls match nothing,
 //! as in SQL, unless [`JoinOptions`] says otherwise; NaN matches NaN and -0.0 matches 0.0, as in DataFusion.
 
+mod bound;
 mod cuda;
 mod host;
 mod keys;
@@ -13,13 +14,17 @@ mod partitioned;
 mod schema;
 mod spec;
 
+use std::sync::OnceLock;
+
 use arrow::array::RecordBatch;
 use arrow::datatypes::{FieldRef, SchemaRef};
+use parking_lot::Mutex;
 
+pub(crate) use self::bound::{largest_row, residual_bytes, shared_in};
 pub use self::options::{JoinOptions, JoinType};
 pub use self::partitioned::{JoinedBatches, PartitionedJoin, Spill};
 use self::spec::{Spec, check_joined};
-use crate::column::{Batch, Placement};
+use crate::column::{Batch, Column, Placement};
 use crate::device::{ExecCtx, MemoryPlan};
 use crate::error::{Error, Result};
 
@@ -57,6 +62,9 @@ pub type JoinChunks<'a> = Box<dyn Iterator<Item = Result<Batch>> + 'a>;
 pub struct HashJoin {
     spec: Spec,
     table: Table,
+    longest_keys: OnceLock<Vec<Option<u64>>>,
+    /// Held while pairs are counted.
+    counting: Mutex<()>,
 }
 
 /// The built side of either twin.
@@ -101,7 +109,7 @@ impl HashJoin {
             Placement::Host => Table::Host(Box::new(host::Table::build(&spec, &table.to_record_batch()?)?)),
             Placement::Cuda(_) => Table::Cuda(Box::new(cuda::build(ctx, &spec, table)?)),
         };
-        Ok(HashJoin { spec, table })
+        Ok(HashJoin { spec, table, longest_keys: OnceLock::new(), counting: Mutex::new(()) })
     }
 
     fn checked(table: &Batch, on: &[&str], probe_schema: &SchemaRef, options: JoinOptions) -> Result<Spec> {
@@ -131,15 +139,17 @@ impl HashJoin {
     }
 
     /// The device memory that [`HashJoin::probe`] takes for this batch, whether it is on a device or will be, when it
-    /// joins to at most `rows_out` rows; with a residual condition those are the pairs with equal keys. How many there
-    /// are [`HashJoin::fan_out`] counts. `workspace + output` is never less than the peak. `Unsupported` for a join on
-    /// the host, which uses none.
+    /// joins to at most `rows_out` rows; with a residual condition those are the pairs with equal keys, so the rows that
+    /// an inner join without the condition gives. How many there are [`HashJoin::fan_out`] counts. `workspace + output`
+    /// is never less than the peak. `Unsupported` for a join on the host, which uses none, and for a residual condition
+    /// that a device cannot evaluate.
     ///
     /// # Errors
     /// As [`HashJoin::probe`] for the columns of the batch.
     ///
     /// # Cost
-    /// No device work: a walk over the columns' types and lengths.
+    /// A walk over the columns' types and lengths. The first call also copies the offsets of the table's strings and
+    /// lists to the host.
     pub fn probe_plan(&self, batch: &Batch, rows_out: usize) -> Result<MemoryPlan> {
         self.spec.check(batch)?;
         match &self.table {
@@ -312,7 +322,7 @@ impl HashJoin {
     /// Whether no two rows of the table match each other, so that a probed row has one match at most.
     ///
     /// # Cost
-    /// None on a device, where building has told; on the host a look at 4 bytes a row.
+    /// None: building has told.
     pub fn keys_are_unique(&self) -> bool {
         match &self.table {
             Table::Host(table) => table.keys_are_unique(),
@@ -331,11 +341,16 @@ impl HashJoin {
     /// Bytes of the largest row of the table's own columns, for planning.
     ///
     /// # Cost
-    /// A look at the lengths of all strings and lists, whose columns come to the host for it.
+    /// A look at the lengths of all strings and lists, whose offsets come to the host for it.
     pub fn row_bytes(&self) -> Result<u64> {
         if !self.spec.kind().pairs() {
             return Ok(1);
         }
+        self.payload_row_bytes()
+    }
+
+    /// The same whether or not they are in joined rows, as a residual condition sees them.
+    pub(crate) fn payload_row_bytes(&self) -> Result<u64> {
         self.spec.payload.iter().map(|i| self.largest_value(*i)).sum()
     }
 
@@ -356,8 +371,8 @@ impl HashJoin {
 
     fn largest_value(&self, column: usize) -> Result<u64> {
         match &self.table {
-            Table::Host(table) => Ok(host::largest_value(table.column(column))),
-            Table::Cuda(table) => table.largest_value(column),
+            Table::Host(table) => bound::largest_value(&Column::from_array(table.column(column).clone())),
+            Table::Cuda(table) => bound::largest_value(table.column(column)),
         }
     }
 

@@ -9,23 +9,36 @@ use arrow::datatypes::SchemaRef;
 use crate::column::{Batch, Placement};
 use crate::device::ExecCtx;
 use crate::error::{Error, Result};
-use crate::ops::join::{HashJoin, JoinType};
+use crate::ops::join::{HashJoin, JoinOptions, largest_row, residual_bytes, shared_in};
 use crate::pipeline::{BatchLimit, Bound, Ending, Item, Stage};
 
 /// Probes a [`HashJoin`] where that was built; what the join gives of the table alone (right, full, right semi, right
-/// anti) follows the last batch. Residual conditions are refused, whose pairs no bound foresees.
+/// anti) follows the last batch. What a batch joins to is known before it is joined: its keys are looked up once more for
+/// it, unless the table's are unique.
 pub struct JoinStage {
     join: HashJoin,
     ctx: ExecCtx,
-    row_bytes: OnceLock<u64>,
+    sizes: OnceLock<Sizes>,
     /// Why the join is on the host, though the pipeline has a device.
     refusal: Option<String>,
+}
+
+/// What no batch changes.
+#[derive(Clone, Copy)]
+struct Sizes {
+    /// Bytes of the table's largest row in joined rows, and as a residual condition sees it.
+    row: u64,
+    seen_row: u64,
+    /// What joined rows share with the table.
+    shared: u64,
+    /// Device memory for the keys of a batch whose pairs are counted.
+    counting: u64,
 }
 
 impl JoinStage {
     /// The join must have been built for the schema that reaches the stage, by this context, and not been probed yet.
     pub fn new(join: HashJoin, ctx: &ExecCtx) -> Self {
-        JoinStage { join, ctx: ctx.clone(), row_bytes: OnceLock::new(), refusal: None }
+        JoinStage { join, ctx: ctx.clone(), sizes: OnceLock::new(), refusal: None }
     }
 
     /// A stage that joins a table on the host, whose batches are put together: on this device, if there is one that can.
@@ -34,7 +47,7 @@ impl JoinStage {
         table: &[RecordBatch],
         on: &[&str],
         schema: &SchemaRef,
-        kind: JoinType,
+        options: JoinOptions,
     ) -> Result<Self> {
         let Some(first) = table.first() else {
             return Err(Error::invalid("join", "the table to join has no batches, so no schema"));
@@ -43,32 +56,29 @@ impl JoinStage {
         let whole = Batch::from_record_batch(&whole);
         let mut refusal = None;
         if let Some(device) = device.filter(|ctx| ctx.placement() != Placement::Host) {
-            match whole.to(device).and_then(|table| HashJoin::build(device, &table, on, schema, kind)) {
+            let join = whole.to(device).and_then(|table| {
+                let join = HashJoin::build(device, &table, on, schema, options.clone())?;
+                join.check_residual().map(|()| join)
+            });
+            match join {
                 Ok(join) => return Ok(JoinStage::new(join, device)),
                 Err(Error::Unsupported { what, .. }) => refusal = Some(what),
                 Err(error) => return Err(error),
             }
         }
         let host = ExecCtx::host(1)?;
-        let join = HashJoin::build(&host, &whole, on, schema, kind)?;
+        let join = HashJoin::build(&host, &whole, on, schema, options)?;
         Ok(JoinStage { refusal, ..JoinStage::new(join, &host) })
     }
 
-    /// Bytes of the table's largest row in joined rows.
-    fn row_bytes(&self) -> Result<u64> {
-        if let Some(bytes) = self.row_bytes.get() {
-            return Ok(*bytes);
+    fn sizes(&self) -> Result<Sizes> {
+        if let Some(sizes) = self.sizes.get() {
+            return Ok(*sizes);
         }
-        let bytes = self.join.row_bytes()?;
-        Ok(*self.row_bytes.get_or_init(|| bytes))
-    }
-
-    /// Joined rows, and the most for one row of the batch.
-    fn fan_out(&self, batch: &Batch) -> Result<(u64, u64)> {
-        match self.join.keys_are_unique() {
-            true => Ok((batch.num_rows() as u64, 1)),
-            false => self.join.fan_out(&self.ctx, &batch.to(&self.ctx)?),
-        }
+        let (row, counting) = (self.join.row_bytes()?, self.join.counting_bytes()?);
+        let seen_row = if self.join.has_residual() { self.join.payload_row_bytes()? } else { 0 };
+        let shared = self.join.shared_bytes()?;
+        Ok(*self.sizes.get_or_init(|| Sizes { row, seen_row, shared, counting }))
     }
 }
 
@@ -82,32 +92,46 @@ impl Stage for JoinStage {
     }
 
     fn schema(&self, _input: &SchemaRef) -> Result<SchemaRef> {
-        if self.join.has_residual() {
-            let hint = "filter after the join, or use HashJoin itself";
-            return Err(Error::unsupported("join", "a residual condition in a pipeline", hint));
-        }
+        self.sizes()?;
         Ok(self.join.schema().clone())
     }
 
     fn bound(&self, batch: &Batch) -> Result<Bound> {
-        let (rows, most) = self.fan_out(batch)?;
-        let output = batch.nbytes() as u64 * most + rows * self.row_bytes()?;
-        // Two indices a joined row, and whether each row of the batch has a match.
-        let host = 12 * rows + batch.num_rows() as u64;
-        // On a device the batch is there as well, and what comes back.
-        let device = match self.placement() {
-            Placement::Host => 0,
+        let batch = batch.to_host()?;
+        let (record, sizes) = (batch.to_record_batch()?, self.sizes()?);
+        let (rows, bytes) = (batch.num_rows() as u64, batch.nbytes() as u64);
+        let pairs = self.join.count_pairs(&self.ctx, &record)?;
+        let (row, cast_row) = (largest_row(&record)?, self.join.cast_row(&record)?);
+        let output = match self.join.makes_pairs() {
+            // Every row as often as the one with the most matches, or every pair as large as the largest row.
+            true => {
+                let shared = shared_in(&record)?;
+                let left = bytes.saturating_mul(pairs.most).min(pairs.count.saturating_mul(row).saturating_add(shared));
+                let right = pairs.count.saturating_mul(sizes.row.saturating_add(cast_row)).saturating_add(sizes.shared);
+                left.saturating_add(right)
+            }
+            false => bytes + rows,
+        };
+        let workspace = match self.placement() {
+            // Keys as bytes that compare, and the numbers of both rows of each pair, in vectors that grow.
+            Placement::Host => {
+                let seen = if self.join.has_residual() { residual_bytes(pairs.count, row + sizes.seen_row) } else { 0 };
+                let keys = self.join.key_bytes(&record)?.saturating_add(rows.saturating_mul(cast_row));
+                keys.saturating_add(pairs.count.saturating_mul(32)).saturating_add(seen)
+            }
+            // The batch is there as well, and what comes back, with the number of each row's probe row.
             Placement::Cuda(_) => {
-                let plan = self.join.probe_plan(batch, rows as usize)?;
-                batch.nbytes() as u64 + plan.workspace + plan.output
+                let plan = self.join.probe_plan(&batch, pairs.count as usize)?;
+                let device = bytes.saturating_add(plan.workspace).saturating_add(plan.output);
+                device.saturating_add(pairs.count.saturating_mul(12))
             }
         };
-        Ok(Bound { workspace: host + device, output })
+        Ok(Bound { workspace: workspace + rows, output })
     }
 
     fn held(&self) -> u64 {
         let at_end = if self.finishes() { 4 * self.join.table_rows() as u64 } else { 0 };
-        self.join.nbytes() + at_end
+        self.join.nbytes() + at_end + self.sizes.get().map_or(0, |sizes| sizes.counting)
     }
 
     fn launch(&self, ctx: &ExecCtx, item: Item) -> Result<Item> {

@@ -17,7 +17,7 @@ use crate::image::jpeg_decode::DecodeOptions;
 use crate::infer::Model;
 use crate::ops::HashScheme;
 use crate::ops::expr::Expr;
-use crate::ops::join::JoinType;
+use crate::ops::join::JoinOptions;
 use crate::pipeline::Pipeline;
 
 pub use columns::SelectStage;
@@ -49,12 +49,14 @@ impl Pipeline {
     /// the pipeline are the left side. On the pipeline's device where it has one that can, else on the host;
     /// [`explain`](Self::explain) says where and why. The table is held for the whole run and counts against the budget.
     ///
-    /// Right, full, right semi and right anti joins give rows of the table after the last batch.
+    /// Right, full, right semi and right anti joins give rows of the table after the last batch. A
+    /// [`JoinType`](crate::ops::join::JoinType) alone says which rows are kept; [`JoinOptions`] also carry a residual
+    /// condition, which a pair with equal keys must meet too, and whether null keys match.
     ///
     /// # Errors
     /// As [`HashJoin::build`](crate::ops::join::HashJoin::build); `OutOfMemory` for a table that the device has no room for.
-    pub fn join(self, table: &[RecordBatch], on: &[&str], kind: JoinType) -> Result<Self> {
-        let stage = JoinStage::of_table(self.context(), table, on, self.schema(), kind)?;
+    pub fn join(self, table: &[RecordBatch], on: &[&str], options: impl Into<JoinOptions>) -> Result<Self> {
+        let stage = JoinStage::of_table(self.context(), table, on, self.schema(), options.into())?;
         self.stage(stage)
     }
 

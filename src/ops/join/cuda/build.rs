@@ -1,5 +1,7 @@
 //! The hash table over the built side, and where a key comes twice the built rows in the order of their slots.
 
+use std::sync::OnceLock;
+
 use arrow::datatypes::{DataType, Schema};
 
 use super::{CODE_IS_KEY, EqualForm, JoinTable, NULLS_EQUAL, TILE_ROWS, casts, scratch_bytes, strided, tiled};
@@ -120,7 +122,8 @@ pub(in crate::ops::join) fn build(ctx: &ExecCtx, spec: &Spec, table: &Batch) -> 
             order = Some(rows_by_slot);
         }
     }
-    Ok(JoinTable { table: table.clone(), readings, slots: slots.freeze(), mask: count - 1, order, matched })
+    let shapes = OnceLock::new();
+    Ok(JoinTable { table: table.clone(), readings, slots: slots.freeze(), mask: count - 1, order, matched, shapes })
 }
 
 /// Puts each key into a slot. Gives the slot of each row and whether a key has two rows, for which it waits.

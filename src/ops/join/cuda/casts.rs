@@ -73,7 +73,8 @@ pub(super) fn plans(spec: &Spec, batch: &Batch) -> Result<Vec<(usize, MemoryPlan
     let plan = |(at, to): (usize, &DataType)| {
         let column = &batch.columns()[at];
         let plan = cast_plan(&alone(column)?, &[("key", to.clone())])?;
-        let shape = Shape { layout: Layout::of(to)?, bytes: plan.output, children: Vec::new(), ..Shape::of(column)? };
+        let own = Shape::measured(column)?;
+        let shape = Shape { layout: Layout::of(to)?, bytes: plan.output, children: Vec::new(), ..own };
         Ok((at, plan, shape))
     };
     casts(spec).map(plan).collect()

@@ -6,13 +6,14 @@ mod plan;
 mod probe;
 mod rows;
 
+use std::sync::OnceLock;
+
 use arrow::array::{RecordBatch, new_null_array};
 use arrow::datatypes::DataType;
 
 use self::build::Readings;
 use self::probe::{Matched, Probe};
 use self::rows::{Chunk, Listed, Rows, listed};
-use super::host::{fixed_value, largest_value};
 use super::spec::{Residual, Spec, of_probe_row};
 use super::{JoinType, OP};
 use crate::column::{Batch, Column, DeviceColumn, Placement};
@@ -22,6 +23,7 @@ use crate::device::{CudaCtx, DeviceBuffer, ExecCtx, Grid, In, Out};
 use crate::error::{Error, Result};
 use crate::ops::filter;
 use crate::ops::gather::cuda::device;
+use crate::ops::gather::plan::Shape;
 
 pub(super) use self::build::build;
 pub(super) use self::plan::{build_plan, probe_plan};
@@ -122,6 +124,8 @@ pub(super) struct JoinTable {
     /// A bit a built row, for joins that ask at the end: set for a row that has matched under a residual condition, and
     /// else for the first row of a key that has.
     matched: Option<Matched>,
+    /// Of the payload, once they have been looked at.
+    shapes: OnceLock<Vec<Shape>>,
 }
 
 impl JoinTable {
@@ -143,12 +147,24 @@ impl JoinTable {
         self.order.is_none()
     }
 
-    pub(super) fn largest_value(&self, column: usize) -> Result<u64> {
-        let column = &self.table.columns()[column];
-        match fixed_value(column.data_type()) {
-            Some(bytes) => Ok(bytes),
-            None => Ok(largest_value(&column.to_host()?.to_array()?)),
+    pub(super) fn column(&self, i: usize) -> &Column {
+        &self.table.columns()[i]
+    }
+
+    /// Pairs that rows of these key columns make, and the most of one row; with `outer` a row without one counts as one.
+    pub(super) fn count_pairs(&self, ctx: &ExecCtx, spec: &Spec, keys: &[Column], outer: bool) -> Result<(u64, u64)> {
+        let rows = keys.first().map_or(0, Column::len);
+        let runs = Probe::of_keys(device(ctx)?, spec, self, keys, rows)?.count(outer, None)?;
+        Ok((runs.len, runs.most))
+    }
+
+    /// The shapes of the payload, with the longest rows of each.
+    fn payload_shapes(&self, spec: &Spec) -> Result<&[Shape]> {
+        if let Some(shapes) = self.shapes.get() {
+            return Ok(shapes);
         }
+        let shapes = self.payload(spec).into_iter().map(Shape::measured).collect::<Result<_>>()?;
+        Ok(self.shapes.get_or_init(|| shapes))
     }
 
     /// The rows that probing gives; with `remember` their matches are noted for the end.

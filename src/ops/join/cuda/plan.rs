@@ -1,14 +1,17 @@
 //! The device memory of a join before it runs: `build.rs`, `probe.rs` and `rows.rs` again, with sizes in place of buffers.
 
 use super::build::{Readings, pass_counts, passes, slots_for};
-use super::{JoinTable, casts, scratch_bytes};
-use crate::column::{Batch, Column};
-use crate::device::MemoryPlan;
-use crate::error::{Error, Result};
+use super::{JoinTable, RESIDUAL_ROWS, casts, scratch_bytes};
+use crate::column::{Batch, Column, Placement};
+use crate::device::{MemoryPlan, padded};
+use crate::error::Result;
+use crate::ops::filter::fixed_plan;
 use crate::ops::gather::plan::{Forecast, Rows, Shape};
-use crate::ops::join::spec::Spec;
-use crate::ops::join::{JoinType, OP};
+use crate::ops::join::JoinType;
+use crate::ops::join::spec::{Residual, Spec};
 use crate::ops::keys::table_bytes;
+use crate::ops::pieces;
+use crate::ops::pieces::plan::Part;
 
 /// See [`super::super::HashJoin::build_plan`].
 pub(in crate::ops::join) fn build_plan(spec: &Spec, table: &Batch) -> Result<MemoryPlan> {
@@ -62,12 +65,22 @@ pub(in crate::ops::join) fn probe_plan(
         return Ok(ledger.plan());
     }
     let rows_out = rows_out as u64;
-    let plan = Plan { spec, table, batch };
-    if spec.residual.is_some() {
-        let hint = "plan an inner join without the condition, and its filter";
-        return Err(Error::unsupported(OP, "a plan for a join with a residual condition", hint));
-    }
-    let joined = plan.rows(&mut ledger, spec.kind(), table.order.is_none())?;
+    let plan = Plan { spec, table, batch, left: left_shapes(batch)?, right: table.payload_shapes(spec)? };
+    let joined = match &spec.residual {
+        None => {
+            let keys = plan.key_tables(&mut ledger)?;
+            let joined = plan.rows(&mut ledger, table.order.is_none());
+            ledger.free(keys);
+            joined
+        }
+        Some(residual) => {
+            plan.meeting(&mut ledger, residual, rows_out)?;
+            match spec.kind() {
+                JoinType::Inner | JoinType::Right => Joined::Listed,
+                _ => plan.rows(&mut ledger, false),
+            }
+        }
+    };
     plan.assembled(&mut ledger, joined, rows_out)?;
     Ok(ledger.plan())
 }
@@ -86,6 +99,8 @@ struct Plan<'a> {
     spec: &'a Spec,
     table: &'a JoinTable,
     batch: &'a Batch,
+    left: Vec<Shape>,
+    right: &'a [Shape],
 }
 
 impl Plan<'_> {
@@ -100,10 +115,9 @@ impl Plan<'_> {
     }
 
     /// `Probe::rows`.
-    fn rows(&self, ledger: &mut Forecast, kind: JoinType, unique: bool) -> Result<Joined> {
+    fn rows(&self, ledger: &mut Forecast, unique: bool) -> Joined {
         let n = self.batch.num_rows() as u64;
-        let keys = self.key_tables(ledger)?;
-        let joined = match kind {
+        match self.spec.kind() {
             JoinType::Left | JoinType::Full if unique => {
                 ledger.temporary(4 * n);
                 Joined::All
@@ -113,7 +127,7 @@ impl Plan<'_> {
                 Joined::All
             }
             kind if kind.pairs() && !unique => {
-                count(ledger, n);
+                let _runs = count(ledger, n);
                 Joined::Runs
             }
             JoinType::RightSemi | JoinType::RightAnti => Joined::Nothing,
@@ -125,9 +139,48 @@ impl Plan<'_> {
                 others.into_iter().for_each(|bytes| ledger.free(bytes));
                 Joined::Listed
             }
-        };
+        }
+    }
+
+    /// `JoinTable::meeting` for so many pairs, all of which may meet the condition. What it gives stays.
+    fn meeting(&self, ledger: &mut Forecast, residual: &Residual, pairs: u64) -> Result<()> {
+        let keys = self.key_tables(ledger)?;
+        let runs = count(ledger, self.batch.num_rows() as u64);
         ledger.free(keys);
-        Ok(joined)
+        let step = pairs.min(RESIDUAL_ROWS);
+        let parts = if step > 0 { pairs.div_ceil(step) } else { 0 };
+        let part = 2 * padded(4 * step);
+        let others = ledger.temporary(parts.saturating_sub(1) * part);
+        if step > 0 {
+            self.part_meeting(ledger, residual, step)?;
+        }
+        let last = ledger.temporary(part);
+        // `listed`, which shares a part that is the only one.
+        if parts > 1 {
+            let shape = Shape::fixed(4, step);
+            let side = || (0..parts).map(|_| Part::whole(&shape)).collect::<Vec<_>>();
+            ledger.nested(pieces::plan::join(vec![side(), side()]));
+            ledger.free(last);
+        }
+        [others, runs].into_iter().for_each(|bytes| ledger.free(bytes));
+        Ok(())
+    }
+
+    /// One turn of its loop, but for what that keeps.
+    fn part_meeting(&self, ledger: &mut Forecast, residual: &Residual, rows: u64) -> Result<()> {
+        let chunk = ledger.temporary(4 * rows) + ledger.temporary(4 * rows);
+        let mut seen = Forecast::default();
+        gather(&mut seen, &self.left, rows, false);
+        let left = ledger.nested(seen.plan());
+        let mut seen = Forecast::default();
+        gather(&mut seen, self.right, rows, false);
+        let right = ledger.nested(seen.plan());
+        let columns: Vec<&Column> = self.batch.columns().iter().chain(self.table.payload(self.spec)).collect();
+        let mask = ledger.nested(residual.predicate.mask_plan(&columns, rows as usize)?);
+        [left, right].into_iter().for_each(|bytes| ledger.free(bytes));
+        let kept = ledger.nested(fixed_plan(rows as usize, 2, 4));
+        [chunk, mask, kept].into_iter().for_each(|bytes| ledger.free(bytes));
+        Ok(())
     }
 
     /// `JoinTable::assemble` of one chunk, with the chunk.
@@ -138,7 +191,7 @@ impl Plan<'_> {
         if joined == Joined::Runs {
             let _chunk = [ledger.temporary(4 * rows), ledger.temporary(4 * rows)];
         }
-        let mut left = shapes(self.batch.columns())?;
+        let mut left = self.left.clone();
         for (at, plan, shape) in casts::plans(self.spec, self.batch)? {
             let workspace = ledger.temporary(plan.workspace);
             ledger.free(workspace);
@@ -153,25 +206,31 @@ impl Plan<'_> {
         }
         let kind = self.spec.kind();
         if kind.pairs() {
-            gather(ledger, &shapes(self.table.payload(self.spec))?, rows, kind.keeps_left());
+            gather(ledger, self.right, rows, kind.keeps_left());
         }
         Ok(())
     }
 }
 
-fn shapes<'b>(columns: impl IntoIterator<Item = &'b Column>) -> Result<Vec<Shape>> {
-    columns.into_iter().map(Shape::of).collect()
+/// The shapes of a probed batch: with the longest rows where a look at them waits for no device.
+fn left_shapes(batch: &Batch) -> Result<Vec<Shape>> {
+    let shape = |column: &Column| match column.placement() {
+        Placement::Host => Shape::measured(column),
+        Placement::Cuda(_) => Shape::of(column),
+    };
+    batch.columns().iter().map(shape).collect()
 }
 
 fn gather(ledger: &mut Forecast, shapes: &[Shape], rows: u64, nullable: bool) {
     ledger.columns(&shapes.iter().collect::<Vec<_>>(), Rows { count: rows, nullable, repeated: true });
 }
 
-/// `Probe::count`.
-fn count(ledger: &mut Forecast, n: u64) {
-    let _runs = [ledger.temporary(4 * n), ledger.temporary(8 * n)];
+/// `Probe::count`; gives what the runs hold.
+fn count(ledger: &mut Forecast, n: u64) -> u64 {
+    let runs = ledger.temporary(4 * n) + ledger.temporary(8 * n);
     let others = [8, 8, scratch_bytes(n)].map(|bytes| ledger.temporary(bytes));
     others.into_iter().for_each(|bytes| ledger.free(bytes));
+    runs
 }
 
 fn columns<'b>(batch: &'b Batch, keys: &[usize]) -> Vec<&'b Column> {

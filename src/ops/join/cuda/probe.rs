@@ -7,7 +7,7 @@ use super::{
     JoinTable, count_pairs, count_table, first_pairs, first_table, scratch_bytes, select_bits, select_groups,
     select_pairs, select_table, strided, tiled,
 };
-use crate::column::{Batch, DeviceColumn};
+use crate::column::{Batch, Column, DeviceColumn};
 use crate::device::{CudaCtx, DeviceBuffer, DeviceBufferMut, In, Out};
 use crate::error::Result;
 use crate::ops::gather::cuda::on_device;
@@ -46,7 +46,7 @@ impl<'a> InTable<'a> {
     fn new(ctx: &'a CudaCtx, spec: &Spec, table: &'a JoinTable, of: Looked<'_>) -> Result<Self> {
         let built = key_columns(&table.table, &spec.table_keys, &table.readings.built)?;
         let keys = match of {
-            Looked::Up(batch) => key_columns(batch, &spec.probe_keys, &table.readings.probe)?,
+            Looked::Up(keys) => keys.into_iter().zip(table.readings.probe.iter().copied()).collect(),
             Looked::Own => built.clone(),
         };
         let (guards, probe) = key_table(ctx, OP, &keys)?;
@@ -68,9 +68,9 @@ impl<'a> InTable<'a> {
     }
 }
 
-/// Which rows are looked up in a table: those of a probed batch, or the table's own.
+/// Which rows are looked up in a table: those of a probed batch, by its keys, or the table's own.
 enum Looked<'b> {
-    Up(&'b Batch),
+    Up(Vec<&'b DeviceColumn>),
     Own,
 }
 
@@ -82,8 +82,21 @@ fn key_columns<'b>(batch: &'b Batch, keys: &[usize], readings: &[Reading]) -> Re
 impl<'a> Probe<'a> {
     /// Rows of a batch, which has some, in the hash table.
     pub(super) fn of_table(ctx: &'a CudaCtx, spec: &Spec, table: &'a JoinTable, batch: &Batch) -> Result<Self> {
-        let finder = Finder::Table(InTable::new(ctx, spec, table, Looked::Up(batch))?);
-        Ok(Probe { ctx, n: batch.num_rows() as u64, finder })
+        let keys = spec.probe_keys.iter().map(|key| &batch.columns()[*key]);
+        Self::of_keys(ctx, spec, table, keys, batch.num_rows())
+    }
+
+    /// Rows of a batch, of which there are some, by its key columns alone.
+    pub(super) fn of_keys<'k>(
+        ctx: &'a CudaCtx,
+        spec: &Spec,
+        table: &'a JoinTable,
+        keys: impl IntoIterator<Item = &'k Column>,
+        rows: usize,
+    ) -> Result<Self> {
+        let keys = keys.into_iter().map(on_device).collect::<Result<Vec<_>>>()?;
+        let finder = Finder::Table(InTable::new(ctx, spec, table, Looked::Up(keys))?);
+        Ok(Probe { ctx, n: rows as u64, finder })
     }
 
     /// Rows of a batch, which has some, among pairs in the order of its rows.
