@@ -49,6 +49,10 @@ pub struct RunArgs {
     /// (right-semi), those without one (right-anti).
     #[arg(long, default_value = "inner", value_name = "TYPE", requires = "join")]
     pub join_type: JoinKind,
+    /// A SQL condition that rows with equal keys must meet too, as in ON: over the columns of an inner join, where a name
+    /// that both sides have ends in _right for the joined file's.
+    #[arg(long, value_name = "EXPR", requires = "join")]
+    pub join_filter: Option<String>,
     /// The column of encoded images. [default: the only binary column; with none, a table is filtered and joined]
     #[arg(long, value_name = "COLUMN")]
     pub image: Option<String>,

@@ -49,6 +49,7 @@ fn run_writes_the_same_tensors() {
         &["--dtype", "bf16", "--layout", "nhwc", "--filter", "width > 100 AND caption IS NOT NULL"],
         &["--dtype", "u8", "--normalize", "none", "--join", text(labels), "--on", "id"],
         &["--join", text(labels), "--on", "id", "--join-type", "full", "--filter", "id IS NOT NULL"],
+        &["--join", text(labels), "--on", "id", "--join-type", "left", "--join-filter", "width > 200 OR id % 2 = 0"],
     ] {
         same(&[&common, flags].concat(), "--output", parts);
     }

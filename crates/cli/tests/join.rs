@@ -19,12 +19,13 @@ pq.write_table(table(500, "number", pa.uint8()), sys.argv[2])
 const COMPARE: &str = r#"
 import sys, glob
 import datafusion, pyarrow as pa, pyarrow.parquet as pq
-left, right, out, keys, kind = sys.argv[1:]
+left, right, out, keys, kind, condition = sys.argv[1:]
 ours = pa.concat_tables([pq.read_table(f) for f in sorted(glob.glob(out + "/*.parquet"))])
 context = datafusion.SessionContext()
 context.register_parquet("a", left)
 context.register_parquet("b", right)
 on = " AND ".join(f"a.{k} = b.{k}" for k in keys.split(","))
+on += f" AND {condition}" if condition else ""
 name = {"semi": "LEFT SEMI", "anti": "LEFT ANTI", "mark": "LEFT SEMI"}.get(kind, kind.replace("-", " ").upper())
 pairs = kind in ("inner", "left", "right", "full")
 columns = '"row" NULLS LAST, number' if pairs else "number" if "right" in kind else '"row"'
@@ -68,7 +69,16 @@ fn join_types_equal_datafusion() {
             let tables =
                 ["run", "--device", "host", "--input", text(&left), "--join", text(&right), "--output", text(&out)];
             succeed(&[&tables[..], &["--on", keys, "--join-type", kind]].concat());
-            oracle::check(COMPARE, &[text(&left), text(&right), text(&out), keys, kind]);
+            oracle::check(COMPARE, &[text(&left), text(&right), text(&out), keys, kind, ""]);
         }
+    }
+    let condition = "row % 7 <> number % 7";
+    for kind in ["inner", "left", "right", "full", "semi", "anti", "right-semi", "right-anti", "mark"] {
+        let out = root.path().join(format!("filtered-{kind}"));
+        let tables =
+            ["run", "--device", "host", "--input", text(&left), "--join", text(&right), "--output", text(&out)];
+        succeed(&[&tables[..], &["--on", "k,s,f", "--join-type", kind, "--join-filter", condition]].concat());
+        let sql = condition.replace("row", "a.\"row\"");
+        oracle::check(COMPARE, &[text(&left), text(&right), text(&out), "k,s,f", kind, &sql]);
     }
 }

@@ -8,7 +8,7 @@ use warpline::Error;
 use warpline::image::image_decode::ImageFormat;
 use warpline::image::jpeg_decode::DecodeOptions;
 use warpline::ops::expr::Expr;
-use warpline::ops::join::JoinType;
+use warpline::ops::join::{JoinOptions, JoinType};
 use warpline::parquet::{ParquetReader, expand_paths};
 use warpline::pipeline::stages::DecodeStage;
 use warpline::pipeline::{ImageSource, OnError, Order, ParquetSource, Pipeline, Report, Stage};
@@ -89,7 +89,11 @@ fn filter_and_join(pipeline: Pipeline, args: &RunArgs, filter: Option<&Expr>) ->
     let pipeline = if early { apply(pipeline, filter)? } else { pipeline };
     let table = read_table(path, args.budget.0 / 2)?;
     let on: Vec<&str> = args.on.iter().map(String::as_str).collect();
-    let pipeline = pipeline.join(&table, &on, kind).map_err(|e| in_file(path, e))?;
+    let options = match &args.join_filter {
+        Some(condition) => JoinOptions::new(kind).residual(Expr::parse(condition)?),
+        None => kind.into(),
+    };
+    let pipeline = pipeline.join(&table, &on, options).map_err(|e| in_file(path, e))?;
     if early { Ok(pipeline) } else { apply(pipeline, filter) }
 }
 
