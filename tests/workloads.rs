@@ -95,6 +95,43 @@ fn partitioned(ctx: &ExecCtx) -> usize {
     input.columns()[0].nbytes() + 8 * ROWS + 2 * input.nbytes()
 }
 
+/// How keys are spread over rows.
+#[derive(Clone, Copy)]
+enum Skew {
+    /// Two rows a key on average.
+    Uniform,
+    /// Key r as often as 1/r: an exponential of a uniform number has these odds.
+    Zipf,
+    Keys(i64),
+}
+
+/// A key of i64 and a number for each row.
+fn keyed(skew: Skew) -> Batch {
+    let mut random = Random(6);
+    let mut key = |_| match skew {
+        Skew::Uniform => random.below(ROWS / 2) as i64,
+        Skew::Zipf => (random.below(1 << 30) as f64 / f64::from(1 << 30) * (ROWS as f64).ln()).exp() as i64,
+        Skew::Keys(keys) => random.below(keys as usize) as i64,
+    };
+    let keys: ArrayRef = Arc::new(Int64Array::from_iter_values((0..ROWS).map(&mut key)));
+    let number: ArrayRef = Arc::new(Int32Array::from_iter_values(0..ROWS as i32));
+    Batch::from_record_batch(&RecordBatch::try_from_iter([("key", keys), ("number", number)]).expect("a batch"))
+}
+
+/// Two columns into 256 partitions by the first; bytes as above.
+fn partitioned_under(skew: Skew, ctx: &ExecCtx) -> usize {
+    let input = keyed(skew).to(ctx).expect("upload");
+    ops::hash_partition(ctx, &input, &["key"], ops::HashScheme::DataFusion, 256).expect("partitions");
+    input.columns()[0].nbytes() + 8 * ROWS + 2 * input.nbytes()
+}
+
+/// A table to join with, whose keys come more than once. Keys are read, slots written, and each row's number.
+fn built_under(skew: Skew, ctx: &ExecCtx) -> usize {
+    let table = keyed(skew).to(ctx).expect("upload");
+    HashJoin::build(ctx, &table, &["key"], table.schema(), JoinType::Inner).expect("builds");
+    8 * ROWS + 16 * ROWS + 4 * ROWS
+}
+
 /// The rows of three columns, two of them with nulls. Both bitmaps are read, all rows, as no sector of 32 bytes is without
 /// a kept one, and the kept rows are written.
 fn without_nulls(ctx: &ExecCtx) -> usize {
@@ -242,7 +279,7 @@ fn decoded_in_several_scans(ctx: &ExecCtx) -> usize {
 /// An operator: the name of its kernel file, what is done, and how.
 type Workload = (&'static str, &'static str, fn(&ExecCtx) -> usize);
 
-const WORKLOADS: [Workload; 15] = [
+const WORKLOADS: [Workload; 22] = [
     ("drop_nulls", "100,000 rows of i64 and two of i32 with nulls, by those", without_nulls),
     ("expr", "half of 100,000 rows of i64 and nullable i32, by a condition on both", filter_where),
     ("expr_project", "two of i64 and a boolean of 100,000 rows of i64 and nullable i32", projected),
@@ -250,6 +287,13 @@ const WORKLOADS: [Workload; 15] = [
     ("gather", "50,000 random rows of 100,000 of i64, nullable i32 and strings", gather),
     ("hash", "Spark's hash of 100,000 rows of i64, nullable i32 and strings", hashed),
     ("hash_partition", "100,000 rows of i64 and nullable i32 into 256 partitions by the first", partitioned),
+    ("hash_partition_uniform", "the same by 50,000 keys", |ctx| partitioned_under(Skew::Uniform, ctx)),
+    ("hash_partition_zipf", "the same by keys under Zipf's law", |ctx| partitioned_under(Skew::Zipf, ctx)),
+    ("hash_partition_few_keys", "the same by 25 keys", |ctx| partitioned_under(Skew::Keys(25), ctx)),
+    ("hash_partition_one_key", "the same by one key", |ctx| partitioned_under(Skew::Keys(1), ctx)),
+    ("join_build_uniform", "a table of 100,000 rows of 50,000 keys of i64", |ctx| built_under(Skew::Uniform, ctx)),
+    ("join_build_zipf", "the same of keys under Zipf's law", |ctx| built_under(Skew::Zipf, ctx)),
+    ("join_build_few_keys", "the same of 25 keys", |ctx| built_under(Skew::Keys(25), ctx)),
     ("join", "100,000 rows of two columns with another 100,000 by i64, half with a match", joined_by_key),
     ("jpeg_decode", "2 images of 500x375, 4:2:0, quality 85", decoded),
     ("jpeg_decode_mixed", "24 images of 96x128 to 1280x720, 4:2:0, qualities 60 to 95", decoded_mixed),

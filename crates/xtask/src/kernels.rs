@@ -65,6 +65,24 @@ struct Budget {
     times: Option<f64>,
 }
 
+/// How many times the instructions and requested sectors of a workload another one of the same operator may take.
+#[derive(Clone, Copy)]
+struct Skew {
+    uniform: &'static str,
+    skewed: &'static [&'static str],
+    most: f64,
+}
+
+/// Keys that are not spread evenly may cost twice as much at most (TABULAR).
+const SKEWS: [Skew; 2] = [
+    Skew {
+        uniform: "hash_partition_uniform",
+        skewed: &["hash_partition_zipf", "hash_partition_few_keys", "hash_partition_one_key"],
+        most: 2.0,
+    },
+    Skew { uniform: "join_build_uniform", skewed: &["join_build_zipf", "join_build_few_keys"], most: 2.0 },
+];
+
 type Budgets = BTreeMap<String, Budget>;
 
 /// Prints the tables; with `--check` fails on what exceeds its budget.
@@ -77,6 +95,7 @@ pub fn run(args: &Args) -> Result<()> {
 
     let mut wrong = resources(&manifest, &budgets, &measured)?;
     wrong.extend(traffic(&measured, &budgets));
+    wrong.extend(skews(&measured));
     if args.check && !wrong.is_empty() {
         bail!("over budget:\n{}", wrong.join("\n"));
     }
@@ -174,6 +193,30 @@ fn traffic(measured: &[Workload], budgets: &Budgets) -> Vec<String> {
                 None => wrong.push(format!("{operator}: no budget of {what} sectors; its workload takes {have}")),
                 Some(most) if have > *most => wrong.push(format!("{operator}: {have} {what} sectors, budget {most}")),
                 Some(_) => {}
+            }
+        }
+    }
+    wrong
+}
+
+/// What skewed keys cost more than they may.
+fn skews(measured: &[Workload]) -> Vec<String> {
+    let total = |name: &str| measured.iter().find(|workload| workload.operator == name).map(Workload::total);
+    let mut wrong = Vec::new();
+    for Skew { uniform, skewed, most } in SKEWS {
+        let Some(even) = total(uniform) else { continue };
+        println!("\nbeside {uniform}, instructions and requested sectors:");
+        for name in skewed {
+            let Some(work) = total(name) else {
+                wrong.push(format!("{name}: no such workload"));
+                continue;
+            };
+            let times = [(work.instructions, even.instructions), (work.requested, even.requested)];
+            let [instructions, requested] = times.map(|(work, even)| work as f64 / even.max(1) as f64);
+            println!("{name:<40} {instructions:>8.2} {requested:>8.2}");
+            if instructions > most || requested > most {
+                let times = instructions.max(requested);
+                wrong.push(format!("{name}: {times:.2} times the work of {uniform}, at most {most}"));
             }
         }
     }
