@@ -70,6 +70,7 @@ pub struct Pipeline {
     workers: Option<usize>,
     depth: usize,
     order: Order,
+    rows: u64,
     on_error: OnError,
     trace: Option<PathBuf>,
     cancel: Cancel,
@@ -100,6 +101,7 @@ impl Pipeline {
             workers: None,
             depth: DEFAULT_DEPTH,
             order: Order::Input,
+            rows: u64::MAX,
             on_error: OnError::Fail,
             trace: None,
             cancel: Cancel::default(),
@@ -179,6 +181,29 @@ impl Pipeline {
         self
     }
 
+    /// Ends the run, as a success, when so many rows have reached the sink: the first of the results, in their
+    /// [`order`](Self::order). No limit unless said.
+    ///
+    /// Batches that were under way by then are given up, so the source is read no further than the queues reach, and bad
+    /// rows in batches behind the last one are no errors. With 0 nothing is read.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use warpline::arrow::array::{Int32Array, RecordBatch};
+    /// use warpline::pipeline::{MemorySource, Pipeline};
+    /// use warpline::Batch;
+    ///
+    /// let numbers = RecordBatch::try_from_iter([("n", Arc::new(Int32Array::from_iter_values(0..100)) as _)])?;
+    /// let source = MemorySource::new(numbers.schema(), vec![Batch::from_record_batch(&numbers)])?;
+    /// let out = Pipeline::from_source(source).filter("n % 2 = 1")?.batch_rows(8).limit(10).collect()?;
+    /// assert_eq!(out.report.rows_out, 10);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn limit(mut self, rows: u64) -> Self {
+        self.rows = rows;
+        self
+    }
+
     /// What happens to rows that a stage refuses; the run fails unless said.
     pub fn on_error(mut self, on_error: OnError) -> Self {
         self.on_error = on_error;
@@ -226,7 +251,7 @@ impl Pipeline {
     /// What would run: one line for each stage with its placement, threads and the columns that it makes.
     pub fn explain(&self) -> Result<String> {
         let (lanes, _) = self.lanes()?;
-        let limit = self.limit(0)?;
+        let limit = self.batch_limit(0)?;
         let mut text = String::new();
         let mut line = |name: &str, at: Placement, threads: usize, what: &str| {
             let _ = writeln!(text, "{name:24} {:8} {threads:>3} threads  {what}", at.to_string());
@@ -318,7 +343,7 @@ impl Pipeline {
         let budget = self.free_budget(sink)?;
         let depth = Depth { items: self.depth, bytes: (budget / 4).max(1) };
         Ok(Plan {
-            limit: self.limit(sink)?,
+            limit: self.batch_limit(sink)?,
             device: self.ctx,
             source: self.source,
             lanes,
@@ -326,6 +351,7 @@ impl Pipeline {
             budget,
             depth,
             order: self.order,
+            rows: self.rows,
             on_error: self.on_error,
             trace: self.trace,
             cancel: self.cancel,
@@ -349,7 +375,7 @@ impl Pipeline {
         Ok(self.budget.0 - held)
     }
 
-    fn limit(&self, sink: u64) -> Result<BatchLimit> {
+    fn batch_limit(&self, sink: u64) -> Result<BatchLimit> {
         let budget = self.free_budget(sink)?;
         let most = budget / 10;
         let bytes = self.batch_bytes.unwrap_or(DEFAULT_BATCH.min(Bytes(budget / 16))).0.max(1);

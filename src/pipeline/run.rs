@@ -47,6 +47,8 @@ pub(super) struct Plan {
     pub(super) limit: BatchLimit,
     pub(super) depth: Depth,
     pub(super) order: Order,
+    /// The most rows that the sink gets.
+    pub(super) rows: u64,
     pub(super) on_error: OnError,
     pub(super) trace: Option<PathBuf>,
     pub(super) cancel: Cancel,
@@ -119,6 +121,7 @@ pub(super) struct Running {
     pending: Option<Key>,
     rows_done: u64,
     rows_out: u64,
+    most_rows: u64,
     error_rows: u64,
     errors: Vec<RowError>,
 }
@@ -151,13 +154,16 @@ impl Running {
             pending: None,
             rows_done: 0,
             rows_out: 0,
+            most_rows: plan.rows,
             error_rows: 0,
             errors: Vec::new(),
             shared: shared.clone(),
         };
         plan.cancel.attach(&shared);
         let (mut source, limit) = (plan.source, plan.limit);
-        shared.spawn("source", move |shared| shared.read(source.as_mut(), &limit));
+        if plan.rows > 0 {
+            shared.spawn("source", move |shared| shared.read(source.as_mut(), &limit));
+        }
         Ok(running)
     }
 
@@ -171,6 +177,10 @@ impl Running {
     pub(super) fn next_batch(&mut self) -> Result<Option<Batch>> {
         loop {
             self.release();
+            if self.rows_out >= self.most_rows {
+                self.end();
+                return Ok(None);
+            }
             let mut waits = Waits::default();
             let delivered = self.shared.queues.deliver(&mut waits);
             self.sink_meter().update(|c| c.waits.add_all(&waits));
@@ -181,13 +191,18 @@ impl Running {
             self.pending = Some(key);
             let item = queued.item.and_then(|item| self.account(item)).inspect_err(|_| self.end())?;
             if item.batch.num_rows() > 0 {
-                let (rows, bytes) = (item.batch.num_rows() as u64, queued.bytes);
+                let left = usize::try_from(self.most_rows - self.rows_out).unwrap_or(usize::MAX);
+                let batch = match item.batch {
+                    batch if batch.num_rows() > left => rows::cut(&batch, 0..left)?,
+                    batch => batch,
+                };
+                let (rows, bytes) = (batch.num_rows() as u64, queued.bytes);
                 self.rows_out += rows;
                 self.sink_meter().update(|c| {
                     (c.batches, c.rows_in, c.bytes_in) = (c.batches + 1, c.rows_in + rows, c.bytes_in + bytes)
                 });
                 self.tell_progress();
-                return Ok(Some(item.batch));
+                return Ok(Some(batch));
             }
             self.tell_progress();
         }

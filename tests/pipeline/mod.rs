@@ -6,6 +6,7 @@ mod errors;
 mod flow;
 mod join;
 mod life;
+mod limit;
 mod partition;
 mod user_stage;
 

@@ -64,6 +64,9 @@ pub struct RunArgs {
     /// Folder for the result, which must not exist; it appears under its name only when it is complete.
     #[arg(long, value_name = "DIR")]
     pub output: Option<PathBuf>,
+    /// End when so many rows are written.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
     /// Write one file for each partition by the hash of these columns: part-00007.parquet has the rows of partition 7.
     #[arg(long, value_name = "COL", value_delimiter = ',', requires = "partitions")]
     pub partition_by: Vec<String>,

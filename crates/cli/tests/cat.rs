@@ -72,3 +72,39 @@ fn mistakes() {
     std::fs::write(&garbage, "PAR1 this is no Parquet PAR1").expect("writes");
     refuse(&["cat", text(&garbage)], 3, &["garbage.parquet"]);
 }
+
+/// A limit that is met with the last row of a batch ends the reading: what follows in this file cannot be read.
+#[test]
+fn a_limit_that_is_met_reads_no_further() {
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+    let root = folder();
+    let path = root.path().join("half.parquet");
+    // Plain pages, so that nothing at the file's beginning tells of what is behind.
+    let properties = parquet::file::properties::WriterProperties::builder()
+        .set_max_row_group_row_count(Some(4096))
+        .set_dictionary_enabled(false)
+        .build();
+    let numbers: ArrayRef = std::sync::Arc::new(Int64Array::from_iter_values(0..8192));
+    let batch = RecordBatch::try_from_iter([("n", numbers)]).expect("a batch");
+    let mut file = Vec::new();
+    let mut writer =
+        parquet::arrow::ArrowWriter::try_new(&mut file, batch.schema(), Some(properties)).expect("a writer");
+    writer.write(&batch).expect("writes");
+    let metadata = writer.close().expect("closes");
+    let second = metadata.row_group(1).column(0).data_page_offset() as usize;
+    file[second..][..16].fill(0xff);
+    std::fs::write(&path, &file).expect("writes");
+    let lines = |args: &[&str]| {
+        let common = ["cat", text(&path), "--format", "csv", "--device", "host"];
+        String::from_utf8(succeed(&[&common[..], args].concat()).stdout).expect("UTF-8").lines().count()
+    };
+    assert_eq!(lines(&["--limit", "4096"]), 4097);
+    assert_eq!(lines(&["--limit", "2048", "--filter", "n % 2 = 1"]), 2049);
+    refuse(&["cat", text(&path), "--format", "csv", "--limit", "4097"], 3, &["half.parquet"]);
+    let out = root.path().join("out");
+    let run = ["run", "--input", text(&path), "--device", "host", "--output", text(&out)];
+    succeed(&[&run[..], &["--limit", "100", "--batch-bytes", "1KiB", "--budget", "64MiB"]].concat());
+    let part = out.join("part-00000.parquet");
+    let written = ["cat", text(&part), "--format", "csv", "--device", "host"];
+    assert_eq!(String::from_utf8(succeed(&written).stdout).expect("UTF-8").lines().count(), 101);
+}

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::Write;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchReader, StringArray};
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchReader, StringArray};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -13,7 +14,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use warpline::ops::expr::{Expr, Predicate};
-use warpline::{Batch, Column, ExecCtx, ops};
+use warpline::{Batch, Error, ExecCtx, ops};
 
 use crate::args::{CatArgs, Format};
 use crate::exit::{Exit, Failure, OrExit};
@@ -93,16 +94,18 @@ fn copy<W: Write + Send>(
             .map_err(|e| Failure::new(Exit::Input, format!("{}: after row {first_row}: {e}", args.file.display())))?;
         first_row += batch.num_rows() as u64;
         let selected = match predicate {
-            Some(predicate) => select(&batch, shown, predicate.evaluate(&batch)?, ctx)?,
-            None => batch.project(shown).or_exit(Exit::Internal)?,
+            Some(predicate) => select(&batch, predicate, ctx)?.project(shown),
+            None => batch.project(shown),
         };
+        let selected = selected.or_exit(Exit::Internal)?;
         let rows = usize::try_from(left).map_or(selected.num_rows(), |left| left.min(selected.num_rows()));
         cut |= rows < selected.num_rows();
         left -= rows as u64;
         if rows > 0 {
             sink.write(&selected.slice(0, rows)).map_err(&fail)?;
         }
-        if cut {
+        // Without a limit of the caller's, whether there is more has to be known.
+        if cut || (left == 0 && args.limit.is_some()) {
             break;
         }
     }
@@ -112,12 +115,17 @@ fn copy<W: Write + Send>(
     sink.finish().map_err(fail)
 }
 
-/// The selected rows of the shown columns; on a device when the context is one.
-fn select(batch: &RecordBatch, shown: &[usize], mask: BooleanArray, ctx: &ExecCtx) -> Result<RecordBatch, Failure> {
-    let shown = Batch::from_record_batch(&batch.project(shown).or_exit(Exit::Internal)?);
-    let mask = Column::from_array(Arc::new(mask));
-    let selected = ops::filter(ctx, &shown.to(ctx)?, &mask.to(ctx)?)?;
-    Ok(selected.to_host()?.to_record_batch()?)
+/// The rows for which the condition is true; on a device when the context is one that can.
+fn select(batch: &RecordBatch, predicate: &Predicate, ctx: &ExecCtx) -> Result<RecordBatch, Failure> {
+    let host = Batch::from_record_batch(batch);
+    let kept = host.to(ctx).and_then(|there| ops::filter_where(ctx, &there, predicate)?.to_host());
+    match kept {
+        Err(Error::Unsupported { .. }) => {
+            let mask = predicate.evaluate(batch)?;
+            filter_record_batch(batch, &mask).or_exit(Exit::Internal)
+        }
+        kept => Ok(kept?.to_record_batch()?),
+    }
 }
 
 fn refuse_nested_csv(format: Format, schema: &SchemaRef) -> Result<(), Failure> {

@@ -190,6 +190,9 @@ fn options(mut pipeline: Pipeline, args: &RunArgs) -> Pipeline {
     if let Some(trace) = &args.trace {
         pipeline = pipeline.trace(trace);
     }
+    if let Some(rows) = args.limit {
+        pipeline = pipeline.limit(rows);
+    }
     let order = match args.order {
         OrderArg::Input => Order::Input,
         OrderArg::Completion => Order::Completion,
