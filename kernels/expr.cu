@@ -3,11 +3,11 @@
 //
 // Algorithm: text is compared byte by byte; LIKE is matched greedily, going back to the last `%` at a mismatch
 // (Krauss, "Matching Wildcards: An Empirical Way to Tame an Algorithm", Dr. Dobb's, 2014); remainders of floats and
-// 128-bit quotients by long division, a bit a step, which is exact; the base of each warp's rows by decoupled look-back
-// (scan.cuh has the source); dates by Hinnant, "chrono-Compatible Low-Level Date Algorithms".
+// 128- and 256-bit quotients by long division, a bit a step, which is exact; the base of each warp's rows by decoupled
+// look-back (scan.cuh has the source); dates by Hinnant, "chrono-Compatible Low-Level Date Algorithms".
 // Buffers: text as address and length; sets as sorted arrays, which the host makes.
 // Nulls: callers leave null rows out. NaN: a remainder with NaN, of infinity or by zero is NaN.
-// Overflow: lengths and positions have 64 bits; 128-bit results say whether they fit.
+// Overflow: lengths and positions have 64 bits; 128- and 256-bit results say whether they fit.
 // Launch: called by blocks of 256 threads; the two functions of the look-back by all of them.
 // Bytes per row: those of the texts.
 // Determinism: functions of their arguments; the look-back's sums are of integers.
@@ -15,7 +15,9 @@
 #include <cstdint>
 
 #include "include/bits.cuh"
+#include "include/decimal.cuh"
 #include "include/format.cuh"
+#include "include/int256.cuh"
 #include "include/move.cuh"
 #include "include/parse.cuh"
 #include "include/parse_float.cuh"
@@ -24,7 +26,16 @@
 namespace {
 
 using warpline::Backwards;
+using warpline::Huge;
+using warpline::Int256;
+using warpline::Wide;
+using warpline::divide;
+using warpline::format_decimal;
+using warpline::join;
+using warpline::kLowest;
 using warpline::lane_id;
+using warpline::magnitude;
+using warpline::split;
 
 constexpr int kThreads = 256;
 constexpr uint32_t kWarps = kThreads / 32;
@@ -139,53 +150,6 @@ __device__ __forceinline__ bool like(const Text& text, const Text& pattern, Same
     return true;
 }
 
-// 128-bit results as the emitted code reads them.
-struct Wide {
-    uint64_t low;
-    uint64_t high;
-    uint64_t bad;
-};
-
-__device__ __forceinline__ unsigned __int128 join(uint64_t low, uint64_t high) {
-    return static_cast<unsigned __int128>(high) << 64 | low;
-}
-
-__device__ __forceinline__ unsigned __int128 magnitude(unsigned __int128 value) {
-    return static_cast<__int128>(value) < 0 ? -value : value;
-}
-
-__device__ __forceinline__ Wide split(unsigned __int128 value, bool bad) {
-    return {static_cast<uint64_t>(value), static_cast<uint64_t>(value >> 64), bad};
-}
-
-__device__ __forceinline__ int leading_zeros(unsigned __int128 value) {
-    const uint64_t high = static_cast<uint64_t>(value >> 64);
-    return high != 0 ? __clzll(static_cast<long long>(high)) : 64 + __clzll(static_cast<long long>(value));
-}
-
-// x / y for y > 0 by long division, a bit a step, as many as the quotient has; the compiler's own starts from an
-// approximate reciprocal. Sets x to the remainder.
-__device__ __forceinline__ unsigned __int128 divide(unsigned __int128& x, unsigned __int128 y) {
-    if (static_cast<uint64_t>(x >> 64) == 0 && static_cast<uint64_t>(y >> 64) == 0) {
-        const uint64_t a = static_cast<uint64_t>(x);
-        const uint64_t quotient = a / static_cast<uint64_t>(y);
-        x = a - quotient * static_cast<uint64_t>(y);
-        return quotient;
-    }
-    unsigned __int128 quotient = 0;
-    for (int step = leading_zeros(y) - leading_zeros(x); step >= 0; --step) {
-        const unsigned __int128 part = y << step;
-        quotient <<= 1;
-        if (x >= part) {
-            x -= part;
-            quotient |= 1;
-        }
-    }
-    return quotient;
-}
-
-constexpr unsigned __int128 kLowest = static_cast<unsigned __int128>(1) << 127;
-
 // The first of `n` sorted keys that is not below.
 template <typename Key>
 __device__ __forceinline__ bool holds(const Key* keys, uint64_t n, Key key) {
@@ -274,6 +238,23 @@ __device__ uint32_t expr_in_wide(const uint64_t* keys, uint64_t n, uint64_t key_
         }
     }
     return 0;
+}
+
+// Keys as four words, the lowest first, in the order of the unsigned 256-bit numbers.
+__device__ uint32_t expr_in_huge(const Int256* keys, uint64_t n, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3) {
+    const Int256* set = warpline::global(keys);
+    const Int256 key = {{a0, a1, a2, a3}};
+    uint64_t low = 0;
+    uint64_t high = n;
+    while (low < high) {
+        const uint64_t middle = low + (high - low) / 2;
+        if (below(set[middle], key)) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low < n && !below(key, set[low]);
 }
 
 // `set` holds n + 1 positions from its own start, then the texts, in the order of their bytes.
@@ -416,6 +397,80 @@ __device__ double expr_wide_to_double(uint64_t low, uint64_t high) {
     return static_cast<int64_t>(high) < 0 ? -value : value;
 }
 
+__device__ Huge expr_huge_multiply(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t b0, uint64_t b1,
+                                   uint64_t b2, uint64_t b3) {
+    const Int256 a = {{a0, a1, a2, a3}};
+    const Int256 b = {{b0, b1, b2, b3}};
+    bool lost;
+    const Int256 value = product(magnitude(a), magnitude(b), lost);
+    return with_sign(value, a.negative() != b.negative(), lost);
+}
+
+// `bad` where the divisor is zero or the quotient does not fit.
+__device__ Huge expr_huge_divide(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t b0, uint64_t b1,
+                                 uint64_t b2, uint64_t b3) {
+    const Int256 a = {{a0, a1, a2, a3}};
+    const Int256 b = {{b0, b1, b2, b3}};
+    if (is_zero(b)) {
+        return {b, true};
+    }
+    Int256 rest = magnitude(a);
+    const Int256 quotient = divide(rest, magnitude(b));
+    return with_sign(quotient, a.negative() != b.negative(), false);
+}
+
+// `bad` where the divisor is zero or, as arrow-rs has it, the quotient does not fit.
+__device__ Huge expr_huge_remainder(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t b0, uint64_t b1,
+                                    uint64_t b2, uint64_t b3) {
+    const Int256 a = {{a0, a1, a2, a3}};
+    const Int256 b = {{b0, b1, b2, b3}};
+    if (is_zero(b)) {
+        return {b, true};
+    }
+    Int256 rest = magnitude(a);
+    const Int256 quotient = divide(rest, magnitude(b));
+    const bool fits = with_sign(quotient, a.negative() != b.negative(), false).bad == 0;
+    return {a.negative() ? negated(rest) : rest, !fits};
+}
+
+// a / b for an even b > 0, rounded half away from zero.
+__device__ Int256 expr_huge_round(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t b0, uint64_t b1,
+                                  uint64_t b2, uint64_t b3) {
+    const Int256 a = {{a0, a1, a2, a3}};
+    const Int256 b = {{b0, b1, b2, b3}};
+    const Int256 half = {{b0 >> 1 | b1 << 63, b1 >> 1 | b2 << 63, b2 >> 1 | b3 << 63, b3 >> 1}};
+    Int256 rest = sum(magnitude(a), half);
+    const Int256 quotient = divide(rest, b);
+    return a.negative() ? negated(quotient) : quotient;
+}
+
+// As arrow-rs has it: the leading 64 bits, cut, then rounded to the nearest double, ties to even.
+__device__ double expr_huge_to_double(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3) {
+    const Int256 a = {{a0, a1, a2, a3}};
+    const Int256 sign_removed = a.negative() ? Int256{{~a0, ~a1, ~a2, ~a3}} : a;
+    // Bits that only repeat the sign.
+    const int spare = leading_zeros(sign_removed) - 1;
+    const int64_t leading = static_cast<int64_t>(shifted_left(a, spare).limb[3]);
+    const uint64_t scale = static_cast<uint64_t>(1023 + 192 - spare) << 52;
+    return __ll2double_rn(leading) * __longlong_as_double(static_cast<long long>(scale));
+}
+
+// The nearest integer, half away from zero; `bad` where 256 bits do not hold it, and for NaN.
+__device__ Huge expr_double_to_huge(double value) {
+    const uint64_t bits = static_cast<uint64_t>(__double_as_longlong(value));
+    const int exponent = static_cast<int>(bits >> 52 & 0x7ff) - 1075;
+    const uint64_t significand = (bits & ((1ull << 52) - 1)) | 1ull << 52;
+    Int256 magnitude = {{0, 0, 0, 0}};
+    bool lost = false;
+    if (exponent >= 0) {
+        lost = exponent > 255 - 53 + 1;
+        magnitude = shifted_left(Int256{{significand, 0, 0, 0}}, lost ? 0 : exponent);
+    } else if (exponent >= -53) {
+        magnitude.limb[0] = (significand + (1ull << (-exponent - 1))) >> -exponent;
+    }
+    return with_sign(magnitude, static_cast<int64_t>(bits) < 0, lost);
+}
+
 // A date: parts count from 1, but weekdays from Sunday, 0.
 struct Civil {
     int32_t year;
@@ -553,13 +608,8 @@ __device__ Parsed expr_parse_float(const uint8_t* a, uint64_t length, const uint
     return {bits, !good};
 }
 
-struct ParsedDecimal {
-    warpline::Int256 value;
-    uint64_t bad;
-};
-
-__device__ ParsedDecimal expr_parse_decimal(const uint8_t* a, uint64_t length, uint64_t scale) {
-    ParsedDecimal result = {{{0, 0, 0, 0}}, 0};
+__device__ Huge expr_parse_decimal(const uint8_t* a, uint64_t length, uint64_t scale) {
+    Huge result = {{{0, 0, 0, 0}}, 0};
     result.bad = !warpline::parse_decimal(chars(a, length), scale, result.value);
     return result;
 }
@@ -613,41 +663,16 @@ __device__ uint8_t* expr_format_float(uint8_t* end, uint64_t bits, const uint64_
     return text.finish();
 }
 
-// The first `precision` digits, of which the last `scale` follow a point; a scale below zero adds zeros.
+// See `format_decimal`.
 __device__ uint8_t* expr_format_decimal(uint8_t* end, uint64_t low, uint64_t high, uint32_t precision, int32_t scale) {
-    unsigned __int128 rest = magnitude(join(low, high));
-    uint32_t digits = 1;
-    for (unsigned __int128 power = 10; digits < 39 && rest >= power; power *= 10) {
-        ++digits;
-    }
-    const bool below_one = scale > 0 && digits <= static_cast<uint32_t>(scale);
-    for (; digits > precision; --digits) {
-        rest = divide(rest, 10);
-    }
-    Backwards text(end);
-    for (int32_t zero = scale; zero < 0; ++zero) {
-        text.put('0');
-    }
-    const uint32_t fraction = scale > 0 ? scale : 0;
-    const uint32_t written = below_one ? fraction : digits;
-    for (uint32_t i = 0; i < written; ++i) {
-        if (i == fraction && i > 0) {
-            text.put('.');
-        }
-        const unsigned __int128 tenth = divide(rest, 10);
-        text.digits(static_cast<uint64_t>(rest), 1);
-        rest = tenth;
-    }
-    if (written == fraction && fraction > 0) {
-        text.put('.');
-        if (below_one) {
-            text.put('0');
-        }
-    }
-    if (static_cast<int64_t>(high) < 0) {
-        text.put('-');
-    }
-    return text.finish();
+    const unsigned __int128 value = join(low, high);
+    return format_decimal(end, magnitude(value), static_cast<int64_t>(high) < 0, precision, scale);
+}
+
+__device__ uint8_t* expr_format_huge(uint8_t* end, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3,
+                                     uint32_t precision, int32_t scale) {
+    const Int256 value = {{a0, a1, a2, a3}};
+    return format_decimal(end, magnitude(value), value.negative(), precision, scale);
 }
 
 // Years of more than four digits, and those before 0, have a sign.

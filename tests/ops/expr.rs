@@ -1,6 +1,7 @@
 //! Filter expressions against SQLite's answers (`tests/golden/make_expr.py`), and what SQLite has no types for by hand.
 
 mod casts;
+mod decimals;
 mod device;
 mod extremes;
 mod functions;

@@ -13,8 +13,9 @@ use arrow::compute::can_cast_types;
 use arrow::datatypes::{DataType, Schema, TimeUnit};
 
 use super::call;
+use super::cast;
 use super::parse::castable;
-use super::zone::{self, is_utc};
+use super::zone::is_utc;
 use super::{Arithmetic, Comparison, DatePart, Expr, Literal};
 use crate::error::{Error, Result};
 
@@ -324,7 +325,7 @@ fn cast(bound: Bound, to: &DataType, fallible: bool) -> Result<Bound> {
         return Ok(bound);
     }
     steps(bound.data_type(), to).into_iter().try_fold(bound, |bound, to| match bound {
-        Bound::Scalar(array) => zone::cast(&array, &to, false).map(Bound::Scalar).map_err(|e| Error::arrow(OP, e)),
+        Bound::Scalar(array) => cast::cast(&array, &to, false).map(Bound::Scalar).map_err(|e| Error::arrow(OP, e)),
         input => Ok(Bound::Cast { input: Box::new(input), to, lenient: false, fallible }),
     })
 }
@@ -414,7 +415,7 @@ fn literal_as(bound: &Bound, to: &DataType) -> Option<Bound> {
     if !array.data_type().is_integer() || !to.is_integer() {
         return None;
     }
-    let cast = zone::cast(array, to, true).ok()?;
+    let cast = cast::cast(array, to, true).ok()?;
     (cast.null_count() == array.null_count()).then_some(Bound::Scalar(cast))
 }
 
@@ -433,7 +434,7 @@ fn decimal_literal(left: &Bound, right: &Bound) -> Result<Option<(Bound, Bound)>
         let digits = text.bytes().filter(u8::is_ascii_digit).count();
         let to = DataType::Decimal128(digits as u8, fraction as i8);
         let text: ArrayRef = Arc::new(StringArray::from(vec![text]));
-        zone::cast(&text, &to, false).ok().map(Bound::Scalar)
+        cast::cast(&text, &to, false).ok().map(Bound::Scalar)
     };
     let clone = |bound: &Bound| match bound {
         Bound::Column { index, data_type } => Some(Bound::Column { index: *index, data_type: data_type.clone() }),
@@ -490,7 +491,7 @@ fn moment(text: Bound, to: &DataType, expr: &Expr) -> Result<Bound> {
         DataType::Timestamp(unit, Some(_)) => DataType::Timestamp(*unit, Some("+00:00".into())),
         other => other.clone(),
     };
-    let value = zone::cast(array, &utc, false)
+    let value = cast::cast(array, &utc, false)
         .map_err(|e| Error::invalid(OP, format!("in '{expr}': the text is no {to}: {e}")))?;
     widen(Bound::Scalar(value), to)
 }
@@ -715,7 +716,7 @@ fn explicit_cast(input: Bound, to: &DataType, lenient: bool, expr: &Expr) -> Res
     }
     steps(&from, to).into_iter().try_fold(input, |input, to| match input {
         Bound::Scalar(array) => {
-            let value = zone::cast(&array, &to, lenient);
+            let value = cast::cast(&array, &to, lenient);
             Ok(Bound::Scalar(value.map_err(|e| Error::invalid(OP, format!("'{expr}': {e}")))?))
         }
         input => Ok(Bound::Cast { input: Box::new(input), to, lenient, fallible: true }),

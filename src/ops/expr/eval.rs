@@ -20,9 +20,9 @@ use half::f16;
 use rayon::prelude::*;
 
 use super::bind::{Bound, Place};
+use super::cast;
 use super::choice;
 use super::cuda::Programs;
-use super::zone;
 use super::{Arithmetic, Comparison};
 use crate::error::{Error, Result};
 
@@ -193,7 +193,7 @@ pub(super) fn evaluate(bound: &Bound, batch: &RecordBatch) -> Result<Value, Arro
             let mask = if *ignore_case { compute::ilike(l, r)? } else { compute::like(l, r)? };
             Ok(Arc::new(mask) as ArrayRef)
         }),
-        Bound::Cast { input, to, lenient, .. } => sub(input)?.map(|array| zone::cast(array, to, *lenient)),
+        Bound::Cast { input, to, lenient, .. } => sub(input)?.map(|array| cast::cast(array, to, *lenient)),
         other => function(other, batch),
     }
 }

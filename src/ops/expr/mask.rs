@@ -35,7 +35,7 @@ impl Predicate {
     /// # Errors
     /// As [`Predicate::evaluate`], with the same text: the failing row alone is copied to the host for it. `WrongDevice`
     /// when the batch is not where `ctx` runs, `InvalidInput` when its types are not those that the predicate was bound to,
-    /// and on a device `Unsupported`, naming the construct, for what it cannot do: Decimal256, intervals, nested types,
+    /// and on a device `Unsupported`, naming the construct, for what it cannot do: intervals, nested types,
     /// casts of durations to text and from text to intervals, zones that are no offset, ILIKE with a
     /// pattern that is no literal of ASCII.
     ///

@@ -31,6 +31,7 @@
 
 mod bind;
 mod call;
+pub(in crate::ops) mod cast;
 mod choice;
 pub(in crate::ops) mod cuda;
 pub(in crate::ops) mod emit;

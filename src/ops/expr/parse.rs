@@ -219,6 +219,21 @@ pub(super) fn castable(to: DataType) -> Result<DataType> {
     if good { Ok(to) } else { Err(Error::unsupported(OP, format!("a cast to {to}"), hint)) }
 }
 
+/// As DataFusion has it: 256 bits from 39 digits on, and DECIMAL alone is DECIMAL(38, 10).
+fn decimal(digits: &ExactNumberInfo) -> Option<DataType> {
+    let (precision, scale) = match digits {
+        ExactNumberInfo::None => (38, 10),
+        ExactNumberInfo::Precision(precision) => (*precision, 0),
+        ExactNumberInfo::PrecisionAndScale(precision, scale) => (*precision, *scale),
+    };
+    let (precision, scale) = (u8::try_from(precision).ok()?, u8::try_from(scale).ok()?);
+    match precision {
+        1..=38 if scale <= precision => Some(DataType::Decimal128(precision, scale as i8)),
+        39..=76 if scale <= precision => Some(DataType::Decimal256(precision, scale as i8)),
+        _ => None,
+    }
+}
+
 fn binary(left: Expr, op: &BinaryOperator, right: Expr, ast: &Ast) -> Result<Expr> {
     let (left, right) = (Box::new(left), Box::new(right));
     let compare = |op, left, right| Expr::Compare { op, left, right };
@@ -292,14 +307,15 @@ fn data_type(sql: &Sql) -> Result<DataType> {
             let zone = matches!(zone, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz).then(|| "+00:00".into());
             DataType::Timestamp(TimeUnit::Microsecond, zone)
         }
-        Sql::Decimal(ExactNumberInfo::PrecisionAndScale(p @ 1..=38, s @ 0..=38)) if *s as u64 <= *p => {
-            DataType::Decimal128(*p as u8, *s as i8)
+        other => match other {
+            Sql::Decimal(digits) | Sql::Numeric(digits) | Sql::Dec(digits) => decimal(digits),
+            _ => None,
         }
-        other => {
+        .ok_or_else(|| {
             let hint =
                 "use BOOLEAN, TINYINT to BIGINT [UNSIGNED], REAL, DOUBLE, VARCHAR, DATE, TIMESTAMP or DECIMAL(p, s)";
-            return Err(Error::unsupported(OP, format!("the type {other}"), hint));
-        }
+            Error::unsupported(OP, format!("the type {other}"), hint)
+        })?,
     })
 }
 

@@ -1,15 +1,12 @@
-//! Zones of a fixed offset, and casts with them: arrow-rs panics where a clock leaves the calendar.
+//! Zones of a fixed offset, and times that leave the calendar with them, at which arrow-rs panics.
 
 use std::sync::Arc;
 
 use arrow::array::timezone::Tz;
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, TimestampSecondArray};
-use arrow::compute::{self, CastOptions, cast_with_options};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, TimestampSecondArray};
+use arrow::compute;
 use arrow::datatypes::{DataType, Int64Type, TimeUnit, TimestampSecondType};
 use arrow::error::ArrowError;
-
-use super::bind::{is_binary, is_text};
-use super::emit::bytes_of;
 
 /// First and last second that chrono's calendar holds: the years -262,143 to 262,142.
 pub(super) const CALENDAR: [i64; 2] = [-8_334_601_228_800, 8_210_266_876_799];
@@ -42,36 +39,13 @@ pub(super) fn reads_names() -> bool {
     "Europe/Paris".parse::<Tz>().is_ok()
 }
 
-/// arrow-rs's cast. What does not fit fails, or with `lenient` is null.
-pub(super) fn cast(array: &ArrayRef, to: &DataType, lenient: bool) -> Result<ArrayRef, ArrowError> {
-    use DataType::{Date32, Date64, Timestamp};
-    let options = CastOptions { safe: lenient, ..Default::default() };
-    match (array.data_type(), to) {
-        (Date32 | Date64 | Timestamp(_, None), Timestamp(unit, Some(zone))) if offset(zone).is_some() => {
-            let plain = cast_with_options(array, &Timestamp(*unit, None), &options)?;
-            let kept = on_calendar(&plain, unit, -offset(zone).unwrap_or(0), lenient)?;
-            cast_with_options(&kept, to, &options)
-        }
-        (Timestamp(unit, Some(zone)), to) if (*to == Date32 || is_text(to)) && offset(zone).is_some() => {
-            cast_with_options(&on_calendar(array, unit, offset(zone).unwrap_or(0), false)?, to, &options)
-        }
-        (from, to) if is_binary(from) && is_text(to) && !lenient => {
-            // arrow-rs looks at what lies under nulls too, and counts its bytes from other rows on.
-            let text = compute::cast(array, to)?;
-            match (0..array.len()).find(|&row| array.is_valid(row) && text.is_null(row)) {
-                None => Ok(text),
-                Some(row) => match std::str::from_utf8(bytes_of(array, row)) {
-                    Err(why) => Err(ArrowError::CastError(format!("the bytes are no UTF-8: {why}"))),
-                    Ok(_) => cast_with_options(array, to, &options),
-                },
-            }
-        }
-        _ => cast_with_options(array, to, &options),
-    }
-}
-
 /// Timestamps without those that would leave the calendar by this many seconds.
-fn on_calendar(array: &ArrayRef, unit: &TimeUnit, seconds: i64, lenient: bool) -> Result<ArrayRef, ArrowError> {
+pub(super) fn on_calendar(
+    array: &ArrayRef,
+    unit: &TimeUnit,
+    seconds: i64,
+    lenient: bool,
+) -> Result<ArrayRef, ArrowError> {
     let [first, last] = CALENDAR;
     let leaves = |value: i64| {
         let second = value.div_euclid(per_second(unit));

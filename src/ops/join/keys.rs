@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
-use arrow::compute::{CastOptions, can_cast_types, cast_with_options};
+use arrow::compute::can_cast_types;
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Float16Type, Float32Type, Float64Type, Schema};
 use arrow::row::{RowConverter, Rows, SortField};
 
 use super::OP;
 use crate::error::{Error, Result};
+use crate::ops::expr::cast;
 
 /// End of a chain of equal keys.
 pub(super) const END: u32 = u32::MAX;
@@ -161,9 +162,7 @@ impl Keys {
 
 /// A key column in another type.
 pub(super) fn cast_key(column: &ArrayRef, to: &DataType, name: &str) -> Result<ArrayRef> {
-    let options = CastOptions { safe: false, ..Default::default() };
-    cast_with_options(column, to, &options)
-        .map_err(|e| Error::invalid_column(OP, name, format!("a key does not fit {to}: {e}")))
+    cast::cast(column, to, false).map_err(|e| Error::invalid_column(OP, name, format!("a key does not fit {to}: {e}")))
 }
 
 /// Floats with one zero and one NaN, since -0.0 joins 0.0 and NaN joins NaN, as in DataFusion; anything else as it is.

@@ -315,7 +315,6 @@ fn what_the_device_cannot_do_says_so() {
         let rows = table(10);
         for (text, part) in [
             ("arrow_cast(at_n - at_n, 'Utf8') = '1'", "a cast from Duration(µs) to Utf8 on a device is not supported"),
-            ("arrow_cast(price, 'Decimal256(60, 2)') = 1", "Decimal256(60, 2) in an expression on a device"),
             ("utf8 ILIKE 'É%'", "ILIKE with such a pattern on a device is not supported"),
         ] {
             let message = unsupported(ctx, text, &rows);

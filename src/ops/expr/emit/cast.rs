@@ -1,10 +1,11 @@
 //! Casts, with arrow-rs's rules for what fits.
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, i256};
 
 use super::asm::{Class, Pred, Reg};
 use super::lane::{Bits, Kind, Lane};
 use super::number::Checked;
+use super::tree::power_of_ten;
 use super::{Emit, OP};
 use crate::error::{Error, Result};
 use crate::ops::expr::bind::{is_text, plain_type as plain};
@@ -49,11 +50,16 @@ impl Emit<'_> {
             (_, Boolean) if is_plain_number(from) => Ok((Bits::Bool(self.not_zero(kind, bits)), Pred::False)),
             _ if is_plain_number(from) && is_plain_number(to) => self.convert_number(bits, kind, target, from, to),
             _ if from.is_integer() && scale(to).is_some() => self.integer_as_decimal(bits, kind, to, guard),
+            _ if from.is_floating() && scale(to).is_some() => self.float_as_decimal(bits, kind, to, guard),
             _ if scale(from).is_some() && scale(to).is_some() => self.rescale(bits, from, to, guard),
             _ if scale(from).is_some() && to.is_integer() => self.decimal_to_integer(bits, from, target, guard),
             (_, Float64) if scale(from).is_some() => {
                 let value = self.decimal_to_f64(bits, from, kind, guard);
                 fits(Bits::Number(value))
+            }
+            (_, Float16 | Float32) if scale(from).is_some() => {
+                let value = Bits::Number(self.decimal_to_f64(bits, from, kind, guard));
+                self.convert_number(value, Kind::F64, target, from, to)
             }
             _ if from.is_temporal() || to.is_temporal() => self.convert_time(bits, from, to, guard),
             _ => Err(unsupported(from, to)),
@@ -170,79 +176,145 @@ impl Emit<'_> {
         (Bits::Number(self.cut(long, bits, signed).0), bad)
     }
 
-    /// A number as a 128-bit one.
-    pub(super) fn widened(&mut self, bits: Bits, kind: Kind) -> Bits {
-        let Bits::Number(value) = bits else { return bits };
-        let Kind::Int { signed, .. } = kind else { return bits };
-        let long = match (value.0, signed) {
-            (Class::D, _) => value,
-            (_, true) => self.asm.op(Class::D, "cvt.s64.s32", &[&value]),
-            (_, false) => self.asm.op(Class::D, "cvt.u64.u32", &[&value]),
+    /// An integer as one of 128 or 256 bits.
+    pub(super) fn widened(&mut self, bits: Bits, kind: Kind, to: Kind) -> Bits {
+        let wide = match (bits, kind) {
+            (Bits::Number(value), Kind::Int { signed, .. }) => {
+                let long = match (value.0, signed) {
+                    (Class::D, _) => value,
+                    (_, true) => self.asm.op(Class::D, "cvt.s64.s32", &[&value]),
+                    (_, false) => self.asm.op(Class::D, "cvt.u64.u32", &[&value]),
+                };
+                Bits::Wide(long, self.sign(long, signed))
+            }
+            _ => bits,
         };
-        let high = match signed {
-            true => self.asm.op(Class::D, "shr.s64", &[&long, &63]),
+        match (wide, to) {
+            (Bits::Wide(low, high), Kind::Huge) => {
+                let sign = self.sign(high, true);
+                Bits::Huge([low, high, sign, sign])
+            }
+            _ => wide,
+        }
+    }
+
+    /// What stands above a word.
+    fn sign(&mut self, word: Reg, signed: bool) -> Reg {
+        match signed {
+            true => self.asm.op(Class::D, "shr.s64", &[&word, &63]),
             false => self.asm.zero(Class::D),
-        };
-        Bits::Wide(long, high)
+        }
     }
 
     fn integer_as_decimal(&mut self, bits: Bits, kind: Kind, to: &DataType, guard: Pred) -> Result<Checked> {
-        let DataType::Decimal128(precision, scale) = *to else {
-            return Err(Error::unsupported(OP, format!("an integer as {to} on a device"), "use Decimal128"));
-        };
-        let wide = self.widened(bits, kind);
+        let Some((precision, scale)) = digits(to) else { return Err(unsupported(to, to)) };
+        let work = work_kind(to, to)?;
+        let wide = self.widened(bits, kind, work);
         let (value, bad) = match scale {
-            0.. => self.raise(Kind::Wide, wide, scale as u32, guard)?,
+            0.. => self.scaled_up(work, wide, scale as u32, guard)?,
             _ => {
-                let divisor = self.wide_constant(10i128.pow(u32::from(scale.unsigned_abs()).min(38)));
-                self.arithmetic(super::Arithmetic::Divide, Kind::Wide, wide, divisor, guard)?
+                let divisor = self.power(work, scale.unsigned_abs())?;
+                self.arithmetic(super::Arithmetic::Divide, work, wide, divisor, guard)?
             }
         };
-        let over = self.over_precision(value, precision);
-        Ok((value, self.asm.or(bad, over)))
+        let over = self.over_precision(value, work, precision);
+        Ok((self.narrowed(value, Kind::of(OP, to)?), self.asm.or(bad, over)))
     }
 
-    /// Whether a 128-bit number has more digits.
-    pub(super) fn over_precision(&mut self, value: Bits, precision: u8) -> Pred {
-        let Some(end) = 10i128.checked_pow(u32::from(precision)) else { return Pred::False };
-        let (end, start) = (self.wide_constant(end), self.wide_constant(-end));
-        let below = self.compare(super::Comparison::LtEq, Kind::Wide, value, start, Pred::True);
-        let above = self.compare(super::Comparison::GtEq, Kind::Wide, value, end, Pred::True);
+    /// The product with a power of ten, in f64, rounded half away from zero.
+    fn float_as_decimal(&mut self, bits: Bits, kind: Kind, to: &DataType, guard: Pred) -> Result<Checked> {
+        let (Some((precision, scale)), Bits::Number(value)) = (digits(to), bits) else {
+            return Err(unsupported(to, to));
+        };
+        let value = match kind {
+            Kind::F64 => value,
+            _ => self.asm.op(Class::G, "cvt.f64.f32", &[&value]),
+        };
+        let power = 10f64.powi(std::hint::black_box(scale));
+        let product = self.asm.op(Class::G, "mul.rn.f64", &[&value, &double(power)]);
+        let [a, b, c, d, bad] = self.asm.call_words("expr_double_to_huge", guard, &[product]);
+        let bad = self.asm.test("setp.ne.u64", &[&bad, &0]);
+        let (value, far) = self.decimal(Bits::Huge([a, b, c, d]), precision, Kind::of(OP, to)?);
+        Ok((value, self.asm.or(bad, far)))
+    }
+
+    /// A 256-bit number as a decimal of so many digits, and where it has more.
+    pub(super) fn decimal(&mut self, value: Bits, precision: i32, kind: Kind) -> Checked {
+        let over = self.over_precision(value, Kind::Huge, precision);
+        (self.narrowed(value, kind), over)
+    }
+
+    /// Whether a number has more digits.
+    fn over_precision(&mut self, value: Bits, kind: Kind, precision: i32) -> Pred {
+        let Some(end) = power_of_ten(kind, precision as u32) else { return Pred::False };
+        let (end, start) = (self.constant(kind, end), self.constant(kind, -end));
+        let below = self.compare(super::Comparison::LtEq, kind, value, start, Pred::True);
+        let above = self.compare(super::Comparison::GtEq, kind, value, end, Pred::True);
         self.asm.or(below, above)
     }
 
-    /// Between decimals, in 128 bits. A smaller scale rounds half away from zero.
+    fn power(&mut self, kind: Kind, power: u32) -> Result<Bits> {
+        let why = || Error::Internal { op: OP, why: format!("10 to the {power} as {kind:?}") };
+        Ok(self.constant(kind, power_of_ten(kind, power).ok_or_else(why)?))
+    }
+
+    /// Between decimals. A smaller scale rounds half away from zero.
     fn rescale(&mut self, bits: Bits, from: &DataType, to: &DataType, guard: Pred) -> Result<Checked> {
         let (Some((precision, scale)), Some((to_precision, to_scale))) = (digits(from), digits(to)) else {
             return Err(unsupported(from, to));
         };
-        let wide = self.widened(bits, Kind::of(OP, from)?);
+        let (work, target) = (work_kind(from, to)?, Kind::of(OP, to)?);
+        let wide = self.widened(bits, Kind::of(OP, from)?, work);
         let delta = to_scale - scale;
-        if delta.abs() > 38 {
-            return Err(unsupported(from, to));
-        }
         let (value, mut bad, infallible) = if delta >= 0 {
-            let (value, bad) = self.raise(Kind::Wide, wide, delta as u32, guard)?;
+            let (value, bad) = self.scaled_up(work, wide, delta as u32, guard)?;
             (value, bad, precision + delta <= to_precision)
+        } else if power_of_ten(Kind::of(OP, from)?, -delta as u32).is_none() {
+            // Less than half of one, whatever it was.
+            (self.constant(work, i256::ZERO), Pred::False, true)
         } else {
-            let Bits::Wide(low, high) = wide else { return Err(unsupported(from, to)) };
-            let Bits::Wide(divisor, divisor_high) = self.wide_constant(10i128.pow(-delta as u32)) else {
-                return Err(unsupported(from, to));
-            };
-            let [low, high] = self.asm.call_words("expr_wide_round", guard, &[low, high, divisor, divisor_high]);
-            (Bits::Wide(low, high), Pred::False, precision + delta < to_precision)
+            let divisor = self.power(work, -delta as u32)?;
+            (self.rounded_quotient(wide, divisor, guard)?, Pred::False, precision + delta < to_precision)
         };
         if infallible {
             bad = Pred::False;
         } else {
-            let over = self.over_precision(value, to_precision as u8);
+            let over = self.over_precision(value, work, to_precision);
             bad = self.asm.or(bad, over);
         }
-        Ok((self.narrowed(value, Kind::of(OP, to)?), bad))
+        Ok((self.narrowed(value, target), bad))
     }
 
-    /// A 128-bit number as one of this kind, in which what the precision lets through fits.
+    /// Times a power of ten, of which only zero may have too high a one.
+    fn scaled_up(&mut self, kind: Kind, value: Bits, power: u32, guard: Pred) -> Result<Checked> {
+        if power_of_ten(kind, power).is_some() {
+            return self.raise(kind, value, power, guard);
+        }
+        let zero = self.constant(kind, i256::ZERO);
+        let same = self.equal(kind, value, zero, guard);
+        Ok((zero, self.asm.not(same)))
+    }
+
+    fn rounded_quotient(&mut self, value: Bits, divisor: Bits, guard: Pred) -> Result<Bits> {
+        match (value, divisor) {
+            (Bits::Wide(low, high), Bits::Wide(divisor, divisor_high)) => {
+                let [low, high] = self.asm.call_words("expr_wide_round", guard, &[low, high, divisor, divisor_high]);
+                Ok(Bits::Wide(low, high))
+            }
+            (Bits::Huge(a), Bits::Huge(b)) => {
+                Ok(Bits::Huge(self.asm.call_words("expr_huge_round", guard, &[a, b].concat())))
+            }
+            _ => Err(Error::Internal { op: OP, why: "a quotient of numbers of two kinds".into() }),
+        }
+    }
+
+    /// A number as one of this kind, in which what the precision lets through fits.
     pub(super) fn narrowed(&mut self, value: Bits, kind: Kind) -> Bits {
+        let value = match (value, kind) {
+            (Bits::Huge(_), Kind::Huge) => value,
+            (Bits::Huge([low, high, ..]), _) => Bits::Wide(low, high),
+            _ => value,
+        };
         match (value, kind) {
             (Bits::Wide(low, _), Kind::Int { bits: 64, .. }) => Bits::Number(low),
             (Bits::Wide(low, _), Kind::Int { bits, signed }) => Bits::Number(self.cut(low, bits, signed).0),
@@ -254,31 +326,42 @@ impl Emit<'_> {
         let (Some(scale), Kind::Int { bits: width, signed }) = (scale(from), target) else {
             return Err(Error::Internal { op: OP, why: "a decimal as an integer".into() });
         };
-        if scale < 0 {
-            return Err(Error::unsupported(OP, format!("{from} as an integer on a device"), "cast on the host"));
-        }
-        let mut wide = self.widened(bits, Kind::of(OP, from)?);
-        if scale > 0 {
-            let divisor = self.wide_constant(10i128.pow(scale as u32));
-            (wide, _) = self.arithmetic(super::Arithmetic::Divide, Kind::Wide, wide, divisor, guard)?;
-        }
-        let Bits::Wide(low, high) = wide else { return Ok((bits, Pred::False)) };
-        let sign = match signed {
-            true => self.asm.op(Class::D, "shr.s64", &[&low, &63]),
-            false => self.asm.zero(Class::D),
+        let work = work_kind(from, from)?;
+        let wide = self.widened(bits, Kind::of(OP, from)?, work);
+        let (value, mut bad) = if scale < 0 {
+            self.scaled_up(work, wide, scale.unsigned_abs(), guard)?
+        } else {
+            match scale {
+                0 => (wide, Pred::False),
+                _ => {
+                    let divisor = self.power(work, scale as u32)?;
+                    let (quotient, _) = self.arithmetic(super::Arithmetic::Divide, work, wide, divisor, guard)?;
+                    (quotient, Pred::False)
+                }
+            }
         };
-        let far = self.asm.test("setp.ne.s64", &[&high, &sign]);
+        let (low, above) = match value {
+            Bits::Wide(low, high) => (low, vec![high]),
+            Bits::Huge([low, above @ ..]) => (low, above.to_vec()),
+            _ => return Err(Error::Internal { op: OP, why: "a decimal of no width".into() }),
+        };
+        let sign = self.sign(low, signed);
+        for word in above {
+            let far = self.asm.test("setp.ne.s64", &[&word, &sign]);
+            bad = self.asm.or(bad, far);
+        }
         if width == 64 {
-            return Ok((Bits::Number(low), far));
+            return Ok((Bits::Number(low), bad));
         }
         let (short, cut) = self.cut(low, width, signed);
-        Ok((Bits::Number(short), self.asm.or(far, cut)))
+        Ok((Bits::Number(short), self.asm.or(bad, cut)))
     }
 
     fn decimal_to_f64(&mut self, bits: Bits, from: &DataType, kind: Kind, guard: Pred) -> Reg {
-        let value = match (self.widened(bits, kind), bits) {
-            (_, Bits::Number(value)) => self.asm.op(Class::G, &format!("cvt.rn.f64.{}", kind.ptx()), &[&value]),
-            (Bits::Wide(low, high), _) => self.asm.call("expr_wide_to_double", guard, &[low, high], Class::G),
+        let value = match bits {
+            Bits::Number(value) => self.asm.op(Class::G, &format!("cvt.rn.f64.{}", kind.ptx()), &[&value]),
+            Bits::Wide(low, high) => self.asm.call("expr_wide_to_double", guard, &[low, high], Class::G),
+            Bits::Huge(words) => self.asm.call("expr_huge_to_double", guard, &words, Class::G),
             _ => self.asm.zero(Class::G),
         };
         let power = 10f64.powi(std::hint::black_box(scale(from).unwrap_or(0)));
@@ -297,17 +380,22 @@ fn is_plain_number(data_type: &DataType) -> bool {
     data_type.is_integer() || data_type.is_floating()
 }
 
-/// Precision and scale of a decimal that the device knows.
+/// Precision and scale of a decimal.
 pub(super) fn digits(data_type: &DataType) -> Option<(i32, i32)> {
+    use DataType::{Decimal32, Decimal64, Decimal128, Decimal256};
     match data_type {
-        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) => {
-            Some((i32::from(*p), i32::from(*s)))
-        }
+        Decimal32(p, s) | Decimal64(p, s) | Decimal128(p, s) | Decimal256(p, s) => Some((i32::from(*p), i32::from(*s))),
         _ => None,
     }
 }
 
-fn scale(data_type: &DataType) -> Option<i32> {
+/// The width in which numbers between these decimals are computed.
+fn work_kind(a: &DataType, b: &DataType) -> Result<Kind> {
+    let huge = Kind::of(OP, a)? == Kind::Huge || Kind::of(OP, b)? == Kind::Huge;
+    Ok(if huge { Kind::Huge } else { Kind::Wide })
+}
+
+pub(super) fn scale(data_type: &DataType) -> Option<i32> {
     digits(data_type).map(|(_, scale)| scale)
 }
 

@@ -47,6 +47,13 @@ impl Emit<'_> {
                 let high = self.asm.test("setp.eq.u64", &[&a_high, &b_high]);
                 self.asm.and(low, high)
             }
+            (Bits::Huge(a), Bits::Huge(b)) => {
+                let words = a.into_iter().zip(b);
+                words.fold(Pred::True, |equal, (a, b)| {
+                    let same = self.asm.test("setp.eq.u64", &[&a, &b]);
+                    self.asm.and(equal, same)
+                })
+            }
             (Bits::Bytes(a, a_length), Bits::Bytes(b, b_length)) => {
                 // Most unequal texts differ in length.
                 let same = self.asm.test("setp.eq.u64", &[&a_length, &b_length]);
@@ -74,6 +81,16 @@ impl Emit<'_> {
                 let low = self.asm.test("setp.lt.u64", &[&a, &b]);
                 let low = self.asm.and(equal, low);
                 self.asm.or(high, low)
+            }
+            (Bits::Huge(a), Bits::Huge(b)) => {
+                // From the lowest word on, each decides but where it is equal; the highest has the sign.
+                (0..4).fold(Pred::False, |below, i| {
+                    let name = if i == 3 { "setp.lt.s64" } else { "setp.lt.u64" };
+                    let less = self.asm.test(name, &[&a[i], &b[i]]);
+                    let equal = self.asm.test("setp.eq.u64", &[&a[i], &b[i]]);
+                    let below = self.asm.and(equal, below);
+                    self.asm.or(less, below)
+                })
             }
             (Bits::Bytes(a, a_length), Bits::Bytes(b, b_length)) => {
                 self.asks("expr_less", guard, &[a, a_length, b, b_length])

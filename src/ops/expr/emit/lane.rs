@@ -22,6 +22,8 @@ pub(in crate::ops) enum Kind {
     F64,
     /// 128-bit integers: decimals.
     Wide,
+    /// 256-bit integers: decimals.
+    Huge,
     /// Text and binary: an address and a length.
     Bytes,
 }
@@ -46,6 +48,7 @@ impl Kind {
             Float32 => Kind::F32,
             Float64 => Kind::F64,
             Decimal128(..) => Kind::Wide,
+            Decimal256(..) => Kind::Huge,
             Utf8 | LargeUtf8 | Utf8View | Binary | LargeBinary | BinaryView | FixedSizeBinary(_) => Kind::Bytes,
             Dictionary(_, values) => Kind::of(op, values)?,
             other => {
@@ -78,6 +81,7 @@ impl Kind {
             Kind::F32 => 4,
             Kind::F64 => 8,
             Kind::Wide => 16,
+            Kind::Huge => 32,
             Kind::Null | Kind::Bool | Kind::Bytes => 0,
         }
     }
@@ -105,6 +109,8 @@ pub(super) enum Bits {
     Number(Reg),
     /// Low and high half.
     Wide(Reg, Reg),
+    /// The lowest word first.
+    Huge([Reg; 4]),
     /// Address and length.
     Bytes(Reg, Reg),
 }

@@ -168,6 +168,12 @@ impl Emit<'_> {
                 let low = asm.load(guard, Class::D, "ld.global.nc.u64", address);
                 return Bits::Wide(low, asm.load(guard, Class::D, "ld.global.nc.u64", high));
             }
+            Kind::Huge => {
+                return Bits::Huge(std::array::from_fn(|i| {
+                    let word = asm.op(Class::D, "add.s64", &[&address, &(8 * i)]);
+                    asm.load(guard, Class::D, "ld.global.nc.u64", word)
+                }));
+            }
             Kind::F16 => {
                 let half = asm.load(guard, Class::H, "ld.global.nc.b16", address);
                 return Bits::Number(asm.op(Class::F, "cvt.f32.f16", &[&half]));
@@ -218,12 +224,16 @@ impl Emit<'_> {
                 Bits::Bytes(at, self.param(Word::Constant(Constant::Word(length as u64))))
             }
             Kind::Wide => {
-                let words = word_of(array, kind, 0)?;
-                let low = self.param(Word::Constant(Constant::Word(words as u64)));
-                Bits::Wide(low, self.param(Word::Constant(Constant::Word((words >> 64) as u64))))
+                let words = words_of(array, kind, 0)?;
+                let [low, high] = [0, 1].map(|i| self.param(Word::Constant(Constant::Word(words[i]))));
+                Bits::Wide(low, high)
+            }
+            Kind::Huge => {
+                let words = words_of(array, kind, 0)?;
+                Bits::Huge(words.map(|word| self.param(Word::Constant(Constant::Word(word)))))
             }
             _ => {
-                let word = word_of(array, kind, 0)? as u64;
+                let [word, ..] = words_of(array, kind, 0)?;
                 let class = kind.class().unwrap_or(Class::D);
                 Bits::Number(self.narrow_param(class, Constant::Word(word)))
             }
@@ -240,6 +250,7 @@ impl Emit<'_> {
         let inside = self.row.inside;
         let words = match lane.bits {
             Bits::Wide(low, high) => vec![low, high],
+            Bits::Huge(words) => words.to_vec(),
             Bits::Number(value) => vec![self.stored(kind, value)],
             _ => vec![self.asm.zero(Class::D); kind.width().div_ceil(8)],
         };
@@ -297,20 +308,24 @@ pub(in crate::ops::expr) fn bytes_of(array: &ArrayRef, row: usize) -> &[u8] {
     }
 }
 
-/// Row `row` of an array of numbers as registers hold it, in the low bits.
-pub(super) fn word_of(array: &ArrayRef, kind: Kind, row: usize) -> Result<u128> {
+/// Row `row` of an array of numbers as registers hold it, the lowest word first.
+pub(super) fn words_of(array: &ArrayRef, kind: Kind, row: usize) -> Result<[u64; 4]> {
     let data = array.to_data();
     let bytes = data.buffers().first().map_or(&[][..], |buffer| buffer.as_slice());
     let at = (data.offset() + row) * kind.width();
     let Some(bytes) = bytes.get(at..at + kind.width()) else {
         return Err(Error::Internal { op: OP, why: format!("a literal of {} without a value", array.data_type()) });
     };
-    let mut word = [0; 16];
-    word[..bytes.len()].copy_from_slice(bytes);
-    let word = u128::from_le_bytes(word);
-    Ok(match kind {
-        Kind::F16 => u128::from(half::f16::from_bits(word as u16).to_f32().to_bits()),
-        Kind::Int { bits, signed: true } => (((word << (128 - bits)) as i128) >> (128 - bits)) as u128,
-        _ => word,
-    })
+    let mut words = [0; 4];
+    for (word, bytes) in words.iter_mut().zip(bytes.chunks(8)) {
+        let mut whole = [0; 8];
+        whole[..bytes.len()].copy_from_slice(bytes);
+        *word = u64::from_le_bytes(whole);
+    }
+    words[0] = match kind {
+        Kind::F16 => u64::from(half::f16::from_bits(words[0] as u16).to_f32().to_bits()),
+        Kind::Int { bits, signed: true } => (((words[0] << (64 - bits)) as i64) >> (64 - bits)) as u64,
+        _ => words[0],
+    };
+    Ok(words)
 }

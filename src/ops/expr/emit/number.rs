@@ -27,6 +27,7 @@ impl Emit<'_> {
             (Kind::Wide, Bits::Wide(a, a_high), Bits::Wide(b, b_high)) => {
                 Ok(self.wide(op, (a, a_high), (b, b_high), guard))
             }
+            (Kind::Huge, Bits::Huge(a), Bits::Huge(b)) => Ok(self.huge(op, a, b, guard)),
             _ => Err(Error::Internal { op: OP, why: format!("{op} of {kind:?}") }),
         }
     }
@@ -164,12 +165,7 @@ impl Emit<'_> {
                 let (first, second) = if add { ("add.cc.u64", "addc.u64") } else { ("sub.cc.u64", "subc.u64") };
                 let low = self.asm.op(Class::D, first, &[&a.0, &b.0]);
                 let high = self.asm.op(Class::D, second, &[&a.1, &b.1]);
-                // As for 64 bits, by the signs of the high halves.
-                let other = if add { high } else { a.1 };
-                let x = self.asm.op(Class::D, "xor.b64", &[&a.1, &high]);
-                let y = self.asm.op(Class::D, "xor.b64", &[&b.1, &other]);
-                let both = self.asm.op(Class::D, "and.b64", &[&x, &y]);
-                (Bits::Wide(low, high), self.asm.test("setp.lt.s64", &[&both, &0]))
+                (Bits::Wide(low, high), self.passes(add, a.1, b.1, high))
             }
             _ => {
                 let name = match op {
@@ -181,6 +177,36 @@ impl Emit<'_> {
                 (Bits::Wide(low, high), self.asm.test("setp.ne.u64", &[&bad, &0]))
             }
         }
+    }
+
+    fn huge(&mut self, op: Arithmetic, a: [Reg; 4], b: [Reg; 4], guard: Pred) -> Checked {
+        let name = match op {
+            Arithmetic::Add | Arithmetic::Subtract => return self.huge_sum(op == Arithmetic::Add, a, b),
+            Arithmetic::Multiply => "expr_huge_multiply",
+            Arithmetic::Divide => "expr_huge_divide",
+            Arithmetic::Remainder => "expr_huge_remainder",
+        };
+        let [a, b, c, d, bad] = self.asm.call_words(name, guard, &[a, b].concat());
+        (Bits::Huge([a, b, c, d]), self.asm.test("setp.ne.u64", &[&bad, &0]))
+    }
+
+    fn huge_sum(&mut self, add: bool, a: [Reg; 4], b: [Reg; 4]) -> Checked {
+        // The carry is one flag: nothing may come between these.
+        let name = if add { "add" } else { "sub" };
+        let result = std::array::from_fn(|i| {
+            let (carried, carries) = (if i > 0 { "c" } else { "" }, if i < 3 { ".cc" } else { "" });
+            self.asm.op(Class::D, &format!("{name}{carried}{carries}.u64"), &[&a[i], &b[i]])
+        });
+        (Bits::Huge(result), self.passes(add, a[3], b[3], result[3]))
+    }
+
+    /// Whether a sum or difference passes its width, by the signs of the operands' and the result's highest words.
+    fn passes(&mut self, add: bool, a: Reg, b: Reg, result: Reg) -> Pred {
+        let other = if add { result } else { a };
+        let x = self.asm.op(Class::D, "xor.b64", &[&a, &result]);
+        let y = self.asm.op(Class::D, "xor.b64", &[&b, &other]);
+        let both = self.asm.op(Class::D, "and.b64", &[&x, &y]);
+        self.asm.test("setp.lt.s64", &[&both, &0])
     }
 
     /// `-a`.
@@ -204,6 +230,10 @@ impl Emit<'_> {
             (Kind::Wide, Bits::Wide(..)) => {
                 let zero = self.asm.zero(Class::D);
                 self.arithmetic(Arithmetic::Subtract, kind, Bits::Wide(zero, zero), a, Pred::True)?
+            }
+            (Kind::Huge, Bits::Huge(_)) => {
+                let zero = self.asm.zero(Class::D);
+                self.arithmetic(Arithmetic::Subtract, kind, Bits::Huge([zero; 4]), a, Pred::True)?
             }
             _ => return Err(Error::Internal { op: OP, why: format!("- of {kind:?}") }),
         })

@@ -56,7 +56,7 @@ impl Emit<'_> {
             }
             Float16 | Float32 | Float64 => Ok(self.parse_float([at, length], to, guard)),
             _ => match digits(to) {
-                Some((precision, scale @ 0..)) => self.parse_decimal([at, length], to, precision as u8, scale, guard),
+                Some((precision, scale @ 0..)) => self.parse_decimal([at, length], to, precision, scale, guard),
                 _ => Err(unsupported(from, to)),
             },
         }
@@ -109,20 +109,14 @@ impl Emit<'_> {
         &mut self,
         [at, length]: [Reg; 2],
         to: &DataType,
-        precision: u8,
+        precision: i32,
         scale: i32,
         guard: Pred,
     ) -> Result<Checked> {
         let scale = self.asm.op(Class::D, "mov.b64", &[&scale]);
-        let [low, high, third, fourth, bad] = self.asm.call_words("expr_parse_decimal", guard, &[at, length, scale]);
-        let mut bad = self.asm.test("setp.ne.u64", &[&bad, &0]);
-        let sign = self.asm.op(Class::D, "shr.s64", &[&high, &63]);
-        for limb in [third, fourth] {
-            let far = self.asm.test("setp.ne.u64", &[&limb, &sign]);
-            bad = self.asm.or(bad, far);
-        }
-        let wide = Bits::Wide(low, high);
-        let over = self.over_precision(wide, precision);
-        Ok((self.narrowed(wide, Kind::of(OP, to)?), self.asm.or(bad, over)))
+        let [a, b, c, d, bad] = self.asm.call_words("expr_parse_decimal", guard, &[at, length, scale]);
+        let bad = self.asm.test("setp.ne.u64", &[&bad, &0]);
+        let (value, over) = self.decimal(Bits::Huge([a, b, c, d]), precision, Kind::of(OP, to)?);
+        Ok((value, self.asm.or(bad, over)))
     }
 }

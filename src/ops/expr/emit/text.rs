@@ -32,9 +32,10 @@ pub(in crate::ops::expr) fn text_width(data_type: &DataType) -> Option<usize> {
         Float32 => 16,
         Float64 => 24,
         // A sign, the digits, and either zeros behind them or a point with a zero before it.
-        Decimal32(precision, scale) | Decimal64(precision, scale) | Decimal128(precision, scale) => {
-            3 + usize::from(*precision) + usize::from(scale.min(&0).unsigned_abs())
-        }
+        Decimal32(precision, scale)
+        | Decimal64(precision, scale)
+        | Decimal128(precision, scale)
+        | Decimal256(precision, scale) => 3 + usize::from(*precision) + usize::from(scale.min(&0).unsigned_abs()),
         // Years have up to 6 digits and a sign.
         Date32 => 13,
         Time32(_) | Time64(_) => 18,
@@ -65,15 +66,22 @@ impl Emit<'_> {
                 Ok((self.float_as_text(kind, value, width, guard), Pred::False))
             }
             (
-                Decimal32(precision, scale) | Decimal64(precision, scale) | Decimal128(precision, scale),
+                Decimal32(precision, scale)
+                | Decimal64(precision, scale)
+                | Decimal128(precision, scale)
+                | Decimal256(precision, scale),
                 _,
                 Some(width),
             ) => {
-                let Bits::Wide(low, high) = self.widened(bits, kind) else { return Err(unsupported(from, to)) };
+                let (name, number) = match self.widened(bits, kind, Kind::Wide) {
+                    Bits::Wide(low, high) => ("expr_format_decimal", vec![low, high]),
+                    Bits::Huge(words) => ("expr_format_huge", words.to_vec()),
+                    _ => return Err(unsupported(from, to)),
+                };
                 let precision = self.asm.op(Class::R, "mov.b32", &[precision]);
                 let scale = self.asm.op(Class::R, "mov.b32", &[scale]);
-                let arguments = [low, high, precision, scale];
-                Ok((self.written(width, "expr_format_decimal", guard, &arguments), Pred::False))
+                let arguments = [&number[..], &[precision, scale]].concat();
+                Ok((self.written(width, name, guard, &arguments), Pred::False))
             }
             (Date32 | Date64 | Time32(_) | Time64(_) | Timestamp(..), Bits::Number(value), Some(width)) => {
                 let value = self.as_long(kind, value);
@@ -185,7 +193,7 @@ impl Emit<'_> {
 
     /// An integer extended to 64 bits.
     fn as_long(&mut self, kind: Kind, value: Reg) -> Reg {
-        match self.widened(Bits::Number(value), kind) {
+        match self.widened(Bits::Number(value), kind, Kind::Wide) {
             Bits::Wide(long, _) => long,
             _ => value,
         }

@@ -1,11 +1,12 @@
 //! The walk over a bound expression.
 
 use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, i256};
 
 use super::asm::{Class, Pred, Reg};
+use super::cast::scale;
 use super::lane::{Bits, Kind, Lane};
-use super::load::{bytes_of, word_of};
+use super::load::{bytes_of, words_of};
 use super::{Constant, Emit, OP, Word};
 use crate::error::{Error, Result};
 use crate::ops::expr::Arithmetic;
@@ -152,6 +153,7 @@ impl Emit<'_> {
             (Bits::Wide(a, a_high), Bits::Wide(b, b_high)) => {
                 Bits::Wide(self.asm.select(p, a, b), self.asm.select(p, a_high, b_high))
             }
+            (Bits::Huge(a), Bits::Huge(b)) => Bits::Huge(std::array::from_fn(|i| self.asm.select(p, a[i], b[i]))),
             (Bits::Bytes(a, a_length), Bits::Bytes(b, b_length)) => {
                 Bits::Bytes(self.asm.select(p, a, b), self.asm.select(p, a_length, b_length))
             }
@@ -208,25 +210,24 @@ impl Emit<'_> {
         if power == 0 {
             return Ok((bits, Pred::False));
         }
-        let Some(factor) = 10i128.checked_pow(power) else { return Ok((bits, Pred::True)) };
-        let factor = match (kind, kind.class()) {
-            (Kind::Wide, _) => self.wide_constant(factor),
-            (Kind::Int { bits: width, .. }, Some(class)) => {
-                if factor >= 1i128 << (width - 1) {
-                    return Ok((bits, Pred::True));
-                }
-                Bits::Number(self.asm.op(class, &format!("mov.{}", class.bits()), &[&factor]))
-            }
-            _ => return Ok((bits, Pred::False)),
-        };
+        let Some(factor) = power_of_ten(kind, power) else { return Ok((bits, Pred::True)) };
+        let factor = self.constant(kind, factor);
         self.arithmetic(Arithmetic::Multiply, kind, bits, factor, guard)
     }
 
-    /// A 128-bit number that belongs to the shape, such as a power of ten.
-    pub(super) fn wide_constant(&mut self, value: i128) -> Bits {
-        let mut half = |word: u64| self.asm.op(Class::D, "mov.b64", &[&format_args!("{word:#x}")]);
-        let low = half(value as u64);
-        Bits::Wide(low, half((value >> 64) as u64))
+    /// An integer that belongs to the shape, such as a power of ten.
+    pub(super) fn constant(&mut self, kind: Kind, value: i256) -> Bits {
+        let (low, high) = value.to_parts();
+        let words = [low as u64, (low >> 64) as u64, high as u64, (high >> 64) as u64];
+        let mut word = |i: usize| self.asm.op(Class::D, "mov.b64", &[&format_args!("{:#x}", words[i])]);
+        match kind {
+            Kind::Huge => Bits::Huge([word(0), word(1), word(2), word(3)]),
+            Kind::Wide => Bits::Wide(word(0), word(1)),
+            _ => {
+                let class = kind.class().unwrap_or(Class::D);
+                Bits::Number(self.asm.op(class, &format!("mov.{}", class.bits()), &[&(words[0] as i64)]))
+            }
+        }
     }
 
     fn like(&mut self, input: &Bound, pattern: &Bound, ignore_case: bool, active: Pred) -> Result<Lane> {
@@ -278,16 +279,17 @@ impl Emit<'_> {
                 self.asks("expr_in_texts", guard, &[keys, n, at, length])
             }
             Bits::Wide(low, high) => {
-                let mut keys = members.iter().map(|&row| word_of(set, kind, row)).collect::<Result<Vec<_>>>()?;
-                keys.sort_unstable();
-                let bytes: Vec<u8> = keys.iter().flat_map(|key| key.to_le_bytes()).collect();
-                let (keys, n) = self.set(&bytes, keys.len());
+                let (keys, n) = self.set_of_numbers(set, kind, &members)?;
                 self.asks("expr_in_wide", guard, &[keys, n, low, high])
+            }
+            Bits::Huge([a, b, c, d]) => {
+                let (keys, n) = self.set_of_numbers(set, kind, &members)?;
+                self.asks("expr_in_huge", guard, &[keys, n, a, b, c, d])
             }
             Bits::Number(value) => {
                 let mut keys = Vec::with_capacity(members.len());
                 for &row in &members {
-                    keys.push(one_zero_one_nan(kind, word_of(set, kind, row)? as u64));
+                    keys.push(one_zero_one_nan(kind, words_of(set, kind, row)?[0]));
                 }
                 keys.sort_unstable();
                 let bytes: Vec<u8> = keys.iter().flat_map(|key| key.to_le_bytes()).collect();
@@ -308,6 +310,15 @@ impl Emit<'_> {
     pub(super) fn asks(&mut self, name: &str, guard: Pred, arguments: &[Reg]) -> Pred {
         let answer = self.asm.call(name, guard, arguments, Class::R);
         self.asm.test("setp.ne.u32", &[&answer, &0])
+    }
+
+    /// Members of more than 64 bits, in the order of unsigned numbers.
+    fn set_of_numbers(&mut self, set: &ArrayRef, kind: Kind, members: &[usize]) -> Result<(Reg, Reg)> {
+        let mut keys = members.iter().map(|&row| words_of(set, kind, row)).collect::<Result<Vec<_>>>()?;
+        keys.sort_unstable_by(|a, b| a.iter().rev().cmp(b.iter().rev()));
+        let words = keys.iter().flat_map(|key| &key[..kind.width() / 8]);
+        let bytes: Vec<u8> = words.flat_map(|word| word.to_le_bytes()).collect();
+        Ok(self.set(&bytes, keys.len()))
     }
 
     fn set(&mut self, bytes: &[u8], count: usize) -> (Reg, Reg) {
@@ -346,13 +357,15 @@ fn one_zero_one_nan(kind: Kind, word: u64) -> u64 {
     if value.is_nan() { 0x7ff8_0000_0000_0000 } else { (value + 0.0).to_bits() }
 }
 
+/// 10 to this power, if the signed integers of this kind hold it.
+pub(super) fn power_of_ten(kind: Kind, power: u32) -> Option<i256> {
+    let value = i256::from_i128(10).checked_pow(power)?;
+    let spare = 256 - 8 * kind.width();
+    (value <= i256::MAX >> spare as u8).then_some(value)
+}
+
 /// The powers of ten that each side of decimal arithmetic is multiplied by first, as arrow-rs's `decimal_op` does.
 fn raises(op: Arithmetic, a: &DataType, b: &DataType, result: &DataType) -> [u32; 2] {
-    use DataType::{Decimal32, Decimal64, Decimal128};
-    let scale = |data_type: &DataType| match data_type {
-        Decimal32(_, scale) | Decimal64(_, scale) | Decimal128(_, scale) => Some(i32::from(*scale)),
-        _ => None,
-    };
     let (Some(a), Some(b), Some(result)) = (scale(a), scale(b), scale(result)) else { return [0, 0] };
     match op {
         Arithmetic::Add | Arithmetic::Subtract | Arithmetic::Remainder => [(result - a) as u32, (result - b) as u32],
