@@ -15,9 +15,11 @@
 #include <cstdint>
 
 #include "include/bits.cuh"
+#include "include/calendar.cuh"
 #include "include/decimal.cuh"
 #include "include/format.cuh"
 #include "include/int256.cuh"
+#include "include/interval.cuh"
 #include "include/move.cuh"
 #include "include/parse.cuh"
 #include "include/parse_float.cuh"
@@ -26,9 +28,12 @@
 namespace {
 
 using warpline::Backwards;
+using warpline::Civil;
 using warpline::Huge;
 using warpline::Int256;
+using warpline::Span;
 using warpline::Wide;
+using warpline::civil;
 using warpline::divide;
 using warpline::format_decimal;
 using warpline::join;
@@ -471,29 +476,6 @@ __device__ Huge expr_double_to_huge(double value) {
     return with_sign(magnitude, static_cast<int64_t>(bits) < 0, lost);
 }
 
-// A date: parts count from 1, but weekdays from Sunday, 0.
-struct Civil {
-    int32_t year;
-    int32_t month;
-    int32_t day;
-    int32_t of_year;
-};
-
-// The proleptic Gregorian date of a day since 1970-01-01, by eras of 400 years that begin in March.
-__device__ __forceinline__ Civil civil(int32_t days) {
-    const int32_t z = days + 719468;
-    const int32_t era = (z >= 0 ? z : z - 146096) / 146097;
-    const int32_t of_era = z - era * 146097;
-    const int32_t year_of_era = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
-    const int32_t from_march = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    const int32_t month = (5 * from_march + 2) / 153;
-    const int32_t before_march = month >= 10;
-    const int32_t year = era * 400 + year_of_era + before_march;
-    const int32_t leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-    return {year, month + (before_march ? -9 : 3), from_march - (153 * month + 2) / 5 + 1,
-            before_march ? from_march - 305 : from_march + 60 + leap};
-}
-
 // A part of a date, numbered as DatePart in src/ops/expr/function.rs. A week belongs to the year of its Thursday.
 __device__ int32_t expr_date_part(int32_t days, uint32_t part) {
     const int32_t from_thursday = days % 7;
@@ -558,6 +540,49 @@ __device__ __forceinline__ Parsed whole(const warpline::Chars& text, uint64_t mo
 // A whole number between white space.
 __device__ Parsed expr_parse_integer(const uint8_t* a, uint64_t length, uint64_t most, uint64_t least) {
     return whole(trimmed(a, length), most, least);
+}
+
+// A date of the calendar moved by months, days and whole days of nanoseconds, in that order; `bad` where one step leaves it.
+__device__ Parsed expr_shift_date(int64_t days, uint64_t months_days, int64_t nanoseconds, uint64_t back) {
+    const Span span = warpline::span(months_days, nanoseconds, back != 0);
+    bool good = warpline::in_calendar(days) && warpline::add_months(days, span.months);
+    days += span.days;
+    good = good && warpline::in_calendar(days);
+    days += (back != 0 ? -1 : 1) * (nanoseconds / 86400000000000);
+    return parsed(days, good && warpline::in_calendar(days));
+}
+
+// A moment in units of a second moved by months and days of its zone's calendar, then by nanoseconds; `bad` where one step
+// leaves the calendar or the result does not fit. `offset`: the zone's, in seconds.
+__device__ Parsed expr_shift_moment(int64_t value, int64_t units, int64_t offset, uint64_t months_days,
+                                    int64_t nanoseconds, uint64_t back) {
+    const Span span = warpline::span(months_days, nanoseconds, back != 0);
+    const int64_t unit = 1000000000 / units;
+    int64_t second = warpline::floor_divide(value, units);
+    int64_t fraction = (value - second * units) * unit;
+    if (!warpline::second_in_calendar(second)) {
+        return parsed(0, false);
+    }
+    bool good = true;
+    if ((span.months | span.days) != 0) {
+        int64_t days = warpline::floor_divide(second + offset, 86400);
+        const int64_t in_day = second + offset - days * 86400;
+        good = warpline::add_months(days, span.months);
+        good = good && warpline::second_in_calendar(days * 86400 + in_day - offset);
+        if (span.days != 0) {
+            days += span.days;
+            good = good && warpline::in_calendar(days);
+        }
+        second = days * 86400 + in_day - offset;
+        good = good && warpline::second_in_calendar(second);
+    }
+    second += span.seconds;
+    fraction += span.nanoseconds;
+    second += fraction >= 1000000000;
+    fraction -= fraction >= 1000000000 ? 1000000000 : 0;
+    good = good && warpline::second_in_calendar(second);
+    const __int128 moved = static_cast<__int128>(second) * units + fraction / unit;
+    return parsed(static_cast<int64_t>(moved), good && moved == static_cast<int64_t>(moved));
 }
 
 __device__ Parsed expr_parse_truth(const uint8_t* a, uint64_t length) {
@@ -741,6 +766,25 @@ __device__ uint8_t* expr_format_moment(uint8_t* end, int64_t second, uint32_t na
     put_time(text, static_cast<uint32_t>(second - days * kDay), nanosecond);
     text.put('T');
     put_date(text, static_cast<int32_t>(days));
+    return text.finish();
+}
+
+__device__ uint8_t* expr_format_duration(uint8_t* end, int64_t value, int64_t units) {
+    Backwards text(end);
+    warpline::put_duration(text, value, units);
+    return text.finish();
+}
+
+__device__ uint8_t* expr_format_months(uint8_t* end, int32_t months) {
+    Backwards text(end);
+    warpline::put_months(text, months);
+    return text.finish();
+}
+
+__device__ uint8_t* expr_format_interval(uint8_t* end, uint64_t months_days, int64_t nanoseconds, uint32_t digits) {
+    Backwards text(end);
+    const int64_t days = static_cast<int64_t>(months_days) >> 32;
+    warpline::put_interval(text, static_cast<int32_t>(months_days), days, nanoseconds, digits);
     return text.finish();
 }
 

@@ -33,6 +33,13 @@ class Backwards {
         } while (value != 0);
     }
 
+    __device__ __forceinline__ void signed_number(int64_t value) {
+        number(value < 0 ? 0 - static_cast<uint64_t>(value) : static_cast<uint64_t>(value));
+        if (value < 0) {
+            put('-');
+        }
+    }
+
     // Where the text begins. What lies before it in its first word becomes zero, since copies read whole words.
     __device__ __forceinline__ uint8_t* finish() {
         for (uint8_t* before = at_; reinterpret_cast<uint64_t>(before) % 4 != 0;) {

@@ -2,12 +2,11 @@
 // arrow-array's `timezone`), which are not ISO 8601's: a date may have a month or a day of one digit, a moment ends in any
 // offset of less than a day, the 60th second is taken in every minute. Each function says whether the text is in its
 // grammar; what it writes is of no use otherwise.
-//
-// Days by Hinnant, "chrono-Compatible Low-Level Date Algorithms".
 #pragma once
 
 #include <cstdint>
 
+#include "calendar.cuh"
 #include "int256.cuh"
 
 namespace warpline {
@@ -85,21 +84,6 @@ __device__ __forceinline__ bool digits_between(const Chars& text, uint64_t i, ui
         value = value * 10 + digit;
     }
     return good;
-}
-
-// The day since 1970-01-01 of a date of the proleptic Gregorian calendar.
-__device__ __forceinline__ bool day_of(int64_t year, uint32_t month, uint32_t day, int64_t& days) {
-    const bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-    const uint32_t last = month == 2 ? 28 + leap : 30 + ((month + month / 8) & 1);
-    if (month - 1 > 11 || day - 1 >= last) {
-        return false;
-    }
-    const int64_t from_march = month <= 2 ? year - 1 : year;
-    const int64_t era = (from_march >= 0 ? from_march : from_march - 399) / 400;
-    const int64_t of_era = from_march - era * 400;
-    const int64_t of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
-    days = era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
-    return true;
 }
 
 // `2024-02-29`, `2024-2-9`, `20240229`, in at most 10 bytes. A byte that is no digit may follow a day of one digit.

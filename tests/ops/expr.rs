@@ -5,6 +5,7 @@ mod decimals;
 mod device;
 mod extremes;
 mod functions;
+mod intervals;
 mod parsed;
 mod projection;
 mod texts;

@@ -10,7 +10,7 @@ use arrow::array::{
     Array, ArrayRef, BooleanArray, Decimal128Array, Float64Array, Int64Array, NullArray, StringArray, UInt64Array,
 };
 use arrow::compute::can_cast_types;
-use arrow::datatypes::{DataType, Schema, TimeUnit};
+use arrow::datatypes::{DataType, IntervalUnit, Schema, TimeUnit};
 
 use super::call;
 use super::cast;
@@ -496,9 +496,10 @@ fn moment(text: Bound, to: &DataType, expr: &Expr) -> Result<Bound> {
     widen(Bound::Scalar(value), to)
 }
 
-/// Timestamps meet in the finer unit and the left one's zone (zones name the same instants); dates become timestamps.
+/// Timestamps meet in the finer unit and the left one's zone (zones name the same instants); dates become timestamps;
+/// intervals of two units meet in that of months, days and nanoseconds.
 fn align_times(left: Bound, right: Bound, expr: &Expr) -> Result<(Bound, Bound)> {
-    use DataType::{Date32, Date64, Duration, Time32, Time64, Timestamp};
+    use DataType::{Date32, Date64, Duration, Interval, Time32, Time64, Timestamp};
     let (a, b) = (left.data_type().clone(), right.data_type().clone());
     let to = match (&a, &b) {
         (Timestamp(ua, za), Timestamp(ub, zb)) => Timestamp(finer(*ua, *ub), za.clone().or_else(|| zb.clone())),
@@ -507,6 +508,7 @@ fn align_times(left: Bound, right: Bound, expr: &Expr) -> Result<(Bound, Bound)>
         }
         (Date32, Date64) | (Date64, Date32) => Date64,
         (Duration(a), Duration(b)) => Duration(finer(*a, *b)),
+        (Interval(_), Interval(_)) => Interval(IntervalUnit::MonthDayNano),
         (Time32(a) | Time64(a), Time32(b) | Time64(b)) => match finer(*a, *b) {
             unit @ (TimeUnit::Second | TimeUnit::Millisecond) => Time32(unit),
             unit => Time64(unit),
@@ -606,7 +608,8 @@ fn shift(op: Arithmetic, left: Bound, right: Bound, expr: &Expr) -> Result<Bound
             let (left, right) = align_times(left, right, expr)?;
             (in_utc(left, false)?, in_utc(right, false)?)
         }
-        (Duration(_), Duration(_)) => align_times(left, right, expr)?,
+        (Interval(a), Interval(b)) if a == b => (left, right),
+        (Duration(_), Duration(_)) | (Interval(_), Interval(_)) => align_times(left, right, expr)?,
         (Timestamp(unit, zone), Duration(other)) => {
             let to = Timestamp(finer(*unit, *other), zone.clone());
             let left = in_utc(instant(left, &to)?, false)?;
@@ -669,6 +672,7 @@ fn negative(input: Bound, expr: &Expr) -> Result<Bound> {
     let data_type = input.data_type().clone();
     let to = match &data_type {
         t if t.is_floating() || is_decimal(t) => t.clone(),
+        t @ (DataType::Duration(_) | DataType::Interval(_)) => t.clone(),
         DataType::UInt64 => DataType::Decimal128(20, 0),
         t if t.is_integer() || *t == DataType::Null => DataType::Int64,
         other => return Err(Error::invalid(OP, format!("'{expr}': cannot negate {other}"))),

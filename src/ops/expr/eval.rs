@@ -11,8 +11,8 @@ use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::kernels::{cmp, numeric};
 use arrow::compute::{self, filter_record_batch};
 use arrow::datatypes::{
-    BinaryType, ByteArrayType, DataType, Float16Type, Float32Type, Float64Type, LargeBinaryType, LargeUtf8Type,
-    Utf8Type,
+    BinaryType, ByteArrayType, DataType, Float16Type, Float32Type, Float64Type, IntervalMonthDayNano,
+    IntervalMonthDayNanoType, IntervalUnit, IntervalYearMonthType, LargeBinaryType, LargeUtf8Type, Utf8Type,
 };
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
@@ -239,11 +239,39 @@ fn compare(op: Comparison, left: &dyn Datum, right: &dyn Datum) -> Result<Boolea
 pub(super) fn arithmetic(op: Arithmetic, left: &dyn Datum, right: &dyn Datum) -> Result<ArrayRef, ArrowError> {
     match op {
         Arithmetic::Add => numeric::add(left, right),
-        Arithmetic::Subtract => numeric::sub(left, right),
+        Arithmetic::Subtract => match fewest_months(left, right) {
+            Some(Value::Array(right)) => numeric::sub(left, &right),
+            Some(Value::Scalar(right)) => numeric::sub(left, &right),
+            None => numeric::sub(left, right),
+        },
         Arithmetic::Multiply => numeric::mul(left, right),
         Arithmetic::Divide => numeric::div(left, right),
         Arithmetic::Remainder => numeric::rem(left, right),
     }
+}
+
+/// arrow-rs (59.3) takes dates back by negated months, which panics for the least number of them where overflow is checked.
+/// One month more is as far off the calendar.
+fn fewest_months(left: &dyn Datum, right: &dyn Datum) -> Option<Value> {
+    let ((left, _), (right, is_scalar)) = (left.get(), right.get());
+    if !matches!(left.data_type(), DataType::Date32) {
+        return None;
+    }
+    let fewest = |months: i32| months.max(-i32::MAX);
+    let moved: ArrayRef = match right.data_type() {
+        DataType::Interval(IntervalUnit::YearMonth) => {
+            let array = right.as_primitive::<IntervalYearMonthType>();
+            array.values().contains(&i32::MIN).then(|| Arc::new(array.unary::<_, IntervalYearMonthType>(fewest)))?
+        }
+        DataType::Interval(IntervalUnit::MonthDayNano) => {
+            let array = right.as_primitive::<IntervalMonthDayNanoType>();
+            let moved = |x: IntervalMonthDayNano| IntervalMonthDayNano { months: fewest(x.months), ..x };
+            let any = array.values().iter().any(|x| x.months == i32::MIN);
+            any.then(|| Arc::new(array.unary::<_, IntervalMonthDayNanoType>(moved)))?
+        }
+        _ => return None,
+    };
+    Some(if is_scalar { Value::Scalar(Scalar::new(moved)) } else { Value::Array(moved) })
 }
 
 /// arrow-rs compares floats by IEEE 754 totalOrder, which tells -0.0 from 0.0 and negative NaNs from positive ones:

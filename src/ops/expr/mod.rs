@@ -10,7 +10,8 @@
 //! - Floats: -0.0 equals 0.0; NaN equals NaN and is above every number, as in PostgreSQL.
 //! - Text literals become dates, times or timestamps where the other side is one; a timestamp without an offset is UTC.
 //! - Arithmetic on floats is in the wider float of the two; integers take the float's type, decimals f64. Sums and
-//!   differences of dates, timestamps, durations and intervals are arrow-rs's, checked; two dates differ by whole days.
+//!   differences of dates, timestamps, durations and intervals are arrow-rs's, checked; two dates differ by whole days,
+//!   intervals of two units meet in months, days and nanoseconds.
 //! - The right side of AND and OR is computed only for rows that still need it, so `d <> 0 AND n / d > 2` never fails; and so
 //!   are the branches of CASE and the arguments of COALESCE.
 //! - `wrapping_add`, `wrapping_sub`, `wrapping_mul` and `wrapping_neg` keep their operands' integer type and never fail.

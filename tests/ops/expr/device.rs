@@ -314,7 +314,10 @@ fn what_the_device_cannot_do_says_so() {
     with_device(|ctx| {
         let rows = table(10);
         for (text, part) in [
-            ("arrow_cast(at_n - at_n, 'Utf8') = '1'", "a cast from Duration(µs) to Utf8 on a device is not supported"),
+            (
+                "arrow_cast(utf8, 'Interval(MonthDayNano)') = INTERVAL '1 day'",
+                "a cast from Utf8 to Interval(MonthDayNano) on a device is not supported",
+            ),
             ("utf8 ILIKE 'É%'", "ILIKE with such a pattern on a device is not supported"),
         ] {
             let message = unsupported(ctx, text, &rows);

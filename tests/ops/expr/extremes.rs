@@ -91,7 +91,7 @@ const LEAVES: [&str; 35] = [
     "INTERVAL '1 month'",
     "18446744073709551616",
 ];
-const TYPES: [&str; 14] = [
+const TYPES: [&str; 15] = [
     "Int8",
     "UInt64",
     "Float16",
@@ -103,6 +103,7 @@ const TYPES: [&str; 14] = [
     "Timestamp(Nanosecond, None)",
     "Timestamp(Second, Some(\\\"+01:00\\\"))",
     "Duration(Millisecond)",
+    "Interval(MonthDayNano)",
     "Utf8View",
     "Binary",
     "Time32(Second)",

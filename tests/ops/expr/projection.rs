@@ -69,7 +69,7 @@ fn datafusions_expressions_agree_with_the_host() {
                 }
             }
         }
-        assert!(done.len() >= 343, "{} of {}: {refused:#?}", done.len(), answers.num_columns());
+        assert!(refused.is_empty(), "{} of {}: {refused:#?}", done.len(), answers.num_columns());
         // Many outputs in one kernel.
         for some in done.chunks(40) {
             let list: Vec<String> = some.iter().enumerate().map(|(i, text)| format!("{text} AS x{i}")).collect();

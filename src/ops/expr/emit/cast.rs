@@ -61,6 +61,7 @@ impl Emit<'_> {
                 let value = Bits::Number(self.decimal_to_f64(bits, from, kind, guard));
                 self.convert_number(value, Kind::F64, target, from, to)
             }
+            (Interval(_), _) | (_, Interval(_)) => self.convert_interval(bits, from, to),
             _ if from.is_temporal() || to.is_temporal() => self.convert_time(bits, from, to, guard),
             _ => Err(unsupported(from, to)),
         }

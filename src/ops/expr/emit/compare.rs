@@ -74,7 +74,19 @@ impl Emit<'_> {
                 let nan = self.not_a_number(kind, a);
                 self.asm.and_not(less, nan)
             }
+            (Bits::Number(a), Bits::Number(b)) if kind == Kind::DayTime => {
+                let (a, b) = (self.parts_key(a), self.parts_key(b));
+                self.asm.test("setp.lt.s64", &[&a, &b])
+            }
             (Bits::Number(a), Bits::Number(b)) => self.asm.test(&format!("setp.lt.{}", kind.ptx()), &[&a, &b]),
+            (Bits::Wide(a, a_nanos), Bits::Wide(b, b_nanos)) if kind == Kind::MonthDayNano => {
+                let (a, b) = (self.parts_key(a), self.parts_key(b));
+                let before = self.asm.test("setp.lt.s64", &[&a, &b]);
+                let equal = self.asm.test("setp.eq.s64", &[&a, &b]);
+                let fewer = self.asm.test("setp.lt.s64", &[&a_nanos, &b_nanos]);
+                let fewer = self.asm.and(equal, fewer);
+                self.asm.or(before, fewer)
+            }
             (Bits::Wide(a, a_high), Bits::Wide(b, b_high)) => {
                 let high = self.asm.test("setp.lt.s64", &[&a_high, &b_high]);
                 let equal = self.asm.test("setp.eq.s64", &[&a_high, &b_high]);

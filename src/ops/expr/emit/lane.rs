@@ -1,6 +1,6 @@
 //! What a lane holds of a value: the machine kind of a type, its registers, its validity.
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, IntervalUnit};
 
 use super::asm::{Class, Pred, Reg};
 use crate::error::{Error, Result};
@@ -11,7 +11,7 @@ pub(in crate::ops) enum Kind {
     /// The type of NULL.
     Null,
     Bool,
-    /// Also dates, times, timestamps, durations and the narrow decimals.
+    /// Also dates, times, timestamps, durations, intervals of months and the narrow decimals.
     Int {
         bits: u32,
         signed: bool,
@@ -24,6 +24,10 @@ pub(in crate::ops) enum Kind {
     Wide,
     /// 256-bit integers: decimals.
     Huge,
+    /// Intervals of days and milliseconds, as they lie in memory: the days in the low half of a word.
+    DayTime,
+    /// Intervals of months, days and nanoseconds: a word like that of `DayTime`, and the nanoseconds.
+    MonthDayNano,
     /// Text and binary: an address and a length.
     Bytes,
 }
@@ -38,7 +42,7 @@ impl Kind {
             Boolean => Kind::Bool,
             Int8 => int(8, true),
             Int16 => int(16, true),
-            Int32 | Date32 | Time32(_) | Decimal32(..) => int(32, true),
+            Int32 | Date32 | Time32(_) | Decimal32(..) | Interval(IntervalUnit::YearMonth) => int(32, true),
             Int64 | Date64 | Time64(_) | Timestamp(..) | Duration(_) | Decimal64(..) => int(64, true),
             UInt8 => int(8, false),
             UInt16 => int(16, false),
@@ -47,6 +51,8 @@ impl Kind {
             Float16 => Kind::F16,
             Float32 => Kind::F32,
             Float64 => Kind::F64,
+            Interval(IntervalUnit::DayTime) => Kind::DayTime,
+            Interval(IntervalUnit::MonthDayNano) => Kind::MonthDayNano,
             Decimal128(..) => Kind::Wide,
             Decimal256(..) => Kind::Huge,
             Utf8 | LargeUtf8 | Utf8View | Binary | LargeBinary | BinaryView | FixedSizeBinary(_) => Kind::Bytes,
@@ -61,7 +67,7 @@ impl Kind {
     /// The registers of its numbers; none for what is no number.
     pub(super) fn class(self) -> Option<Class> {
         match self {
-            Kind::Int { bits: 64, .. } => Some(Class::D),
+            Kind::Int { bits: 64, .. } | Kind::DayTime => Some(Class::D),
             Kind::Int { .. } => Some(Class::R),
             Kind::F16 | Kind::F32 => Some(Class::F),
             Kind::F64 => Some(Class::G),
@@ -79,8 +85,8 @@ impl Kind {
             Kind::Int { bits, .. } => bits as usize / 8,
             Kind::F16 => 2,
             Kind::F32 => 4,
-            Kind::F64 => 8,
-            Kind::Wide => 16,
+            Kind::F64 | Kind::DayTime => 8,
+            Kind::Wide | Kind::MonthDayNano => 16,
             Kind::Huge => 32,
             Kind::Null | Kind::Bool | Kind::Bytes => 0,
         }
@@ -107,7 +113,7 @@ pub(super) enum Bits {
     Bool(Pred),
     /// Of the kind's class.
     Number(Reg),
-    /// Low and high half.
+    /// Low and high half, or the two words of an interval.
     Wide(Reg, Reg),
     /// The lowest word first.
     Huge([Reg; 4]),

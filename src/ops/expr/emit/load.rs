@@ -163,7 +163,7 @@ impl Emit<'_> {
     fn number(&mut self, kind: Kind, address: Reg, guard: Pred) -> Bits {
         let asm = &mut self.asm;
         let op = match kind {
-            Kind::Wide => {
+            Kind::Wide | Kind::MonthDayNano => {
                 let high = asm.op(Class::D, "add.s64", &[&address, &8]);
                 let low = asm.load(guard, Class::D, "ld.global.nc.u64", address);
                 return Bits::Wide(low, asm.load(guard, Class::D, "ld.global.nc.u64", high));
@@ -223,7 +223,7 @@ impl Emit<'_> {
                 let at = self.param(Word::Constant(Constant::Blob(place)));
                 Bits::Bytes(at, self.param(Word::Constant(Constant::Word(length as u64))))
             }
-            Kind::Wide => {
+            Kind::Wide | Kind::MonthDayNano => {
                 let words = words_of(array, kind, 0)?;
                 let [low, high] = [0, 1].map(|i| self.param(Word::Constant(Constant::Word(words[i]))));
                 Bits::Wide(low, high)

@@ -14,6 +14,7 @@ mod asm;
 mod cast;
 mod compare;
 mod helpers;
+mod interval;
 mod kernel;
 mod lane;
 mod load;

@@ -66,7 +66,7 @@ impl Emit<'_> {
     }
 
     /// Integers of less than 64 bits: in 64 bits, then cut.
-    fn short(&mut self, op: Arithmetic, bits: u32, signed: bool, a: Reg, b: Reg) -> (Reg, Pred) {
+    pub(super) fn short(&mut self, op: Arithmetic, bits: u32, signed: bool, a: Reg, b: Reg) -> (Reg, Pred) {
         let sign = if signed { 's' } else { 'u' };
         let exact = match op {
             Arithmetic::Multiply => self.asm.op(Class::D, &format!("mul.wide.{sign}32"), &[&a, &b]),
@@ -92,7 +92,7 @@ impl Emit<'_> {
         (short, self.asm.test("setp.ne.s64", &[&again, &exact]))
     }
 
-    fn long_int(&mut self, op: Arithmetic, signed: bool, a: Reg, b: Reg) -> (Reg, Pred) {
+    pub(super) fn long_int(&mut self, op: Arithmetic, signed: bool, a: Reg, b: Reg) -> (Reg, Pred) {
         let asm = &mut self.asm;
         match (op, signed) {
             (Arithmetic::Multiply, true) => {
@@ -235,6 +235,7 @@ impl Emit<'_> {
                 let zero = self.asm.zero(Class::D);
                 self.arithmetic(Arithmetic::Subtract, kind, Bits::Huge([zero; 4]), a, Pred::True)?
             }
+            (Kind::DayTime | Kind::MonthDayNano, _) => self.negate_interval(a)?,
             _ => return Err(Error::Internal { op: OP, why: format!("- of {kind:?}") }),
         })
     }

@@ -1,7 +1,7 @@
 //! Values as text, as arrow-rs prints them: functions of `kernels/expr.cu` write each into a slot of workspace, from the
 //! slot's end. What the slot holds is text like any other, so that it may be compared, searched and selected.
 
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
 
 use super::asm::{Class, Pred, Reg};
 use super::cast::unsupported;
@@ -41,6 +41,12 @@ pub(in crate::ops::expr) fn text_width(data_type: &DataType) -> Option<usize> {
         Time32(_) | Time64(_) => 18,
         Date64 | Timestamp(_, None) => 32,
         Timestamp(_, Some(_)) => 38,
+        // -PT, up to 19 digits, a point and S.
+        Duration(_) => 24,
+        Interval(IntervalUnit::YearMonth) => 24,
+        // Two numbers of 11 bytes, hours of 8, minutes of 3, seconds of 6 or 13, and the words.
+        Interval(IntervalUnit::DayTime) => 56,
+        Interval(IntervalUnit::MonthDayNano) => 80,
         _ => return None,
     })
 }
@@ -86,6 +92,20 @@ impl Emit<'_> {
             (Date32 | Date64 | Time32(_) | Time64(_) | Timestamp(..), Bits::Number(value), Some(width)) => {
                 let value = self.as_long(kind, value);
                 self.time_as_text(value, width, from, to, guard)
+            }
+            (Duration(unit), Bits::Number(value), Some(width)) => {
+                let units = self.asm.op(Class::D, "mov.b64", &[&per_second(unit)]);
+                Ok((self.written(width, "expr_format_duration", guard, &[value, units]), Pred::False))
+            }
+            (Interval(IntervalUnit::YearMonth), Bits::Number(months), Some(width)) => {
+                Ok((self.written(width, "expr_format_months", guard, &[months]), Pred::False))
+            }
+            (Interval(unit), _, Some(width)) => {
+                let digits = if *unit == IntervalUnit::DayTime { 3 } else { 9 };
+                let digits = self.asm.op(Class::R, "mov.b32", &[&digits]);
+                let [months_days, nanos] = self.span(bits, *unit)?;
+                let arguments = [months_days, nanos, digits];
+                Ok((self.written(width, "expr_format_interval", guard, &arguments), Pred::False))
             }
             _ => Err(unsupported(from, to)),
         }

@@ -188,11 +188,11 @@ impl Emit<'_> {
         (self.asm.select(negative, below, quotient), self.asm.select(negative, above, rest))
     }
 
-    fn extended(&mut self, value: Reg) -> Reg {
+    pub(super) fn extended(&mut self, value: Reg) -> Reg {
         self.asm.op(Class::D, "cvt.s64.s32", &[&value])
     }
 
-    fn change_unit(&mut self, value: Reg, from: &TimeUnit, to: &TimeUnit) -> (Reg, Pred) {
+    pub(super) fn change_unit(&mut self, value: Reg, from: &TimeUnit, to: &TimeUnit) -> (Reg, Pred) {
         let (from, to) = (per_second(from), per_second(to));
         match from.cmp(&to) {
             std::cmp::Ordering::Equal => (value, Pred::False),

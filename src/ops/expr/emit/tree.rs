@@ -194,6 +194,14 @@ impl Emit<'_> {
             return Ok(Lane::NULL);
         }
         let guard = self.asm.and(active, valid);
+        if let DataType::Interval(unit) = b {
+            let (bits, bad) = match a {
+                DataType::Interval(_) => self.interval_sum(op, *unit, left.bits, right.bits)?,
+                _ => self.shift(op, (left.bits, a), (right.bits, *unit), guard)?,
+            };
+            self.fail_where(active, valid, bad);
+            return Ok(Lane { bits, valid });
+        }
         let [up, up_right] = raises(op, a, b, data_type);
         let (x, bad_x) = self.raise(kind, left.bits, up, guard)?;
         let (y, bad_y) = self.raise(kind, right.bits, up_right, guard)?;
@@ -331,7 +339,7 @@ impl Emit<'_> {
     fn key(&mut self, kind: Kind, value: Reg) -> Reg {
         let asm = &mut self.asm;
         match kind {
-            Kind::Int { bits: 64, .. } => value,
+            Kind::Int { bits: 64, .. } | Kind::DayTime => value,
             Kind::Int { signed: true, .. } => asm.op(Class::D, "cvt.s64.s32", &[&value]),
             Kind::Int { .. } => asm.op(Class::D, "cvt.u64.u32", &[&value]),
             _ => {
