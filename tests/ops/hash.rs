@@ -12,11 +12,12 @@ use arrow::array::{
 };
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Int32Type, Schema, UInt32Type};
+use proptest::prelude::*;
 use warpline::ops::HashScheme;
 use warpline::{Batch, Column, Error, ExecCtx, ops};
 
 use crate::common::samples::{NULLS, Nulls, SIZES, each_column, every_type};
-use crate::common::{contexts, golden, peak_under_plan, root, with_device};
+use crate::common::{cases, contexts, golden, peak_under_plan, root, with_device};
 
 const SCHEMES: [HashScheme; 6] = [
     HashScheme::DataFusion,
@@ -259,6 +260,28 @@ fn every_type_everywhere() {
                 hashes(&arrays, scheme);
             }
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(24))]
+    /// Some columns of any types: the same hashes everywhere, and of a row the same with others as alone.
+    #[test]
+    fn any_columns(
+        rows in 1usize..300, skip in 0usize..70, nulls in 0usize..3, scheme in 0usize..6,
+        picks in prop::collection::vec(0usize..1000, 1..4), alone in 0usize..300, seed: u64,
+    ) {
+        let scheme = SCHEMES[scheme];
+        let batch = every_type(rows, NULLS[nulls], skip, seed);
+        let one = CONTEXTS.with(|contexts| contexts[0].clone());
+        let all = each_column(&batch).into_iter().map(|batch| batch.columns()[0].to_array().expect("host"));
+        let all: Vec<ArrayRef> = all.filter(|array| hashes_on(&one, from_ref(array), scheme).is_ok()).collect();
+        let most = if scheme == HashScheme::Iceberg { 1 } else { picks.len() };
+        let columns: Vec<ArrayRef> = picks[..most].iter().map(|pick| all[pick % all.len()].clone()).collect();
+        let whole = hashes(&columns, scheme);
+        let row = alone % rows;
+        let slices: Vec<ArrayRef> = columns.iter().map(|array| array.slice(row, 1)).collect();
+        prop_assert_eq!(&hashes(&slices, scheme), &whole.slice(row, 1));
     }
 }
 

@@ -11,6 +11,7 @@ use warpline::Error;
 use warpline::ops::expr::Select;
 
 use super::batch;
+use crate::common::cases;
 
 /// Names and rows: an ordinary value, extremes, a null.
 pub(super) fn table() -> RecordBatch {
@@ -135,7 +136,7 @@ pub(super) fn expression() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+    #![proptest_config(cases(500))]
 
     #[test]
     fn nothing_panics_and_rows_stand_alone(text in expression()) {
