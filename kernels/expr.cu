@@ -788,6 +788,20 @@ __device__ uint8_t* expr_format_interval(uint8_t* end, uint64_t months_days, int
     return text.finish();
 }
 
+// Copies the bytes of a value of fixed size, by words where both ends allow it; writes zeros for none.
+__device__ void expr_store_bytes(uint8_t* to, const uint8_t* from, uint64_t width) {
+    uint8_t* target = warpline::global(to);
+    const uint8_t* source = warpline::global(from);
+    const bool words = (reinterpret_cast<uint64_t>(to) | reinterpret_cast<uint64_t>(from) | width) % 4 == 0;
+    for (uint64_t i = 0; words && i < width; i += 4) {
+        const uint32_t word = from == nullptr ? 0 : *reinterpret_cast<const uint32_t*>(source + i);
+        *reinterpret_cast<uint32_t*>(target + i) = word;
+    }
+    for (uint64_t i = 0; !words && i < width; ++i) {
+        target[i] = from == nullptr ? 0 : source[i];
+    }
+}
+
 // The number of the tile that this block works on.
 __device__ uint32_t expr_take_tile(warpline::ScanScratch* scratch) { return warpline::take_tile(warpline::global(scratch)); }
 

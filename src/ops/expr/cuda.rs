@@ -280,10 +280,19 @@ fn sizes(output: &Output, rows: usize) -> Result<[Option<usize>; 2]> {
     let values = match Kind::of(OP, &output.data_type)? {
         Kind::Null => None,
         Kind::Bool => Some(bit_bytes(rows)),
+        Kind::Bytes if output.reach.is_none() => Some(rows * fixed_width(&output.data_type)),
         Kind::Bytes => Some(rows * SPAN),
         kind => Some(rows * kind.width()),
     };
     Ok([values, output.nullable.then(|| bit_bytes(rows))])
+}
+
+/// Bytes of a value of fixed size.
+fn fixed_width(data_type: &DataType) -> usize {
+    match data_type {
+        DataType::FixedSizeBinary(width) => *width as usize,
+        _ => 0,
+    }
 }
 
 /// A column in the making.

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, BinaryArray, BinaryViewArray, BooleanArray, Decimal128Array, DictionaryArray, FixedSizeBinaryArray,
-    Float16Array, Float32Array, Float64Array, Int64Array, LargeBinaryArray, RecordBatch, StringArray, UInt64Array,
+    Float16Array, Float32Array, Float64Array, Int32Array, Int64Array, LargeBinaryArray, RecordBatch, StringArray,
+    UInt64Array,
 };
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer};
 use arrow::compute::cast;
@@ -417,14 +418,28 @@ fn more_bytes_than_the_offsets_hold_are_refused() {
 }
 
 #[test]
+fn bytes_of_fixed_size() {
+    with_device(|ctx| {
+        for width in [0, 1, 4, 7, 16, 33] {
+            let values = |by: usize| -> ArrayRef {
+                let value = |row: usize| (0..width).map(|i| (row * by + i) as u8).collect::<Vec<_>>();
+                let values = (0..300).map(|row| (row % by != 1).then(|| value(row)));
+                Arc::new(FixedSizeBinaryArray::try_from_sparse_iter_with_size(values, width as i32).expect("values"))
+            };
+            let rows =
+                batch(vec![("f", values(3)), ("g", values(7)), ("i", Arc::new(Int32Array::from_iter_values(0..300)))]);
+            let list = "CASE WHEN i % 2 = 0 THEN f ELSE g END AS a, COALESCE(f, g) AS b, nullif(g, f) AS c, \
+                        CASE WHEN i > 7 THEN f END AS d, f AS e, arrow_cast(g, 'Binary') AS h";
+            for rows in [rows.slice(0, 300), rows.slice(33, 65), rows.slice(299, 1)] {
+                assert_eq!(agree(ctx, list, &rows), "", "{width}");
+            }
+        }
+    });
+}
+
+#[test]
 fn what_is_not_printed_says_so() {
     with_device(|ctx| {
-        let fixed: ArrayRef = Arc::new(FixedSizeBinaryArray::try_from_iter([b"ab"].into_iter()).expect("of 2 bytes"));
-        let fixed = batch(vec![("f", fixed)]);
-        let input = Batch::from_record_batch(&fixed).to(ctx).expect("upload");
-        let refused = bind("CASE WHEN f IS NOT NULL THEN f END AS x", &fixed).evaluate_on(ctx, &input);
-        let refused = refused.expect_err("a result of fixed size").to_string();
-        assert!(refused.contains("FixedSizeBinary(2) as the result of an expression on a device"), "{refused}");
         let zoned = cast(&Int64Array::from(vec![0]), &DataType::Timestamp(TimeUnit::Second, Some("Asia/Tokyo".into())));
         let zoned = batch(vec![("t", zoned.expect("numbers"))]);
         let input = Batch::from_record_batch(&zoned).to(ctx).expect("upload");

@@ -219,9 +219,9 @@ impl Asm {
         kept
     }
 
-    /// Calls a function that returns nothing, by all lanes.
-    pub(super) fn call_plain(&mut self, name: &str, arguments: &[Reg]) {
-        self.call_with(name, Pred::True, arguments, "", |_, _| {});
+    /// Calls a function that returns nothing.
+    pub(super) fn call_plain(&mut self, name: &str, guard: Pred, arguments: &[Reg]) {
+        self.call_with(name, guard, arguments, "", |_, _| {});
     }
 
     fn call_with(

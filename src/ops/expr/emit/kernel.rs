@@ -30,7 +30,7 @@ pub(in crate::ops) struct Output {
     pub(in crate::ops) data_type: DataType,
     /// Whether the kernel writes its validity.
     pub(in crate::ops) nullable: bool,
-    /// Of text and binary, whose values are spans: what their bytes may be.
+    /// Of text and binary of any length, whose values are spans: what their bytes may be.
     pub(in crate::ops::expr) reach: Option<Reach>,
 }
 
@@ -70,11 +70,14 @@ impl Program {
             let data_type = root.data_type().clone();
             let kind = Kind::of(OP, &data_type)?;
             match (kind, &data_type) {
-                (_, DataType::Dictionary(..) | DataType::FixedSizeBinary(_)) => {
+                (_, DataType::Dictionary(..)) => {
                     let what = format!("{data_type} as the result of an expression on a device");
                     return Err(Error::unsupported(OP, what, "evaluate it on the host"));
                 }
                 (Kind::Null, _) => {}
+                (Kind::Bytes, DataType::FixedSizeBinary(width)) => {
+                    emit.store_bytes(lane, *width as usize, Word::Output(i));
+                }
                 (Kind::Bytes, _) => emit.store_span(lane, Word::Output(i)),
                 (Kind::Bool, _) => {
                     let value = emit.holds(lane, true);
@@ -86,7 +89,8 @@ impl Program {
             if nullable {
                 kept.push((Word::OutputValidity(i), emit.asm.and(inside, lane.valid)));
             }
-            let reach = (kind == Kind::Bytes).then(|| Reach::of(root));
+            let spans = kind == Kind::Bytes && !matches!(data_type, DataType::FixedSizeBinary(_));
+            let reach = spans.then(|| Reach::of(root));
             outputs.push(Output { data_type, nullable, reach });
         }
         emit.finish(ENTRY, kept, outputs)
@@ -221,7 +225,7 @@ impl<'a> Emit<'a> {
         {
             let count = self.asm.op(Class::R, "popc.b32", &[&selected.word]);
             let (bases, total) = (self.param(Word::Bases), self.param(Word::Count));
-            self.asm.call_plain("expr_write_bases", &[scratch, tile, count, rows, bases, total]);
+            self.asm.call_plain("expr_write_bases", Pred::True, &[scratch, tile, count, rows, bases, total]);
         }
     }
 

@@ -277,6 +277,20 @@ impl Emit<'_> {
         line!(self.asm, "@{} st.global.v2.b64 [{address}], {{{at}, {length}}}", self.row.inside);
     }
 
+    /// Stores the lane's bytes at `base + row * width`, for the rows there are: zeros where it is null.
+    pub(super) fn store_bytes(&mut self, lane: Lane, width: usize, output: Word) {
+        let base = self.param(output);
+        let offset = self.scaled(self.row.number, width);
+        let to = self.asm.op(Class::D, "add.s64", &[&base, &offset]);
+        let zero = self.asm.zero(Class::D);
+        let from = match lane.bits {
+            Bits::Bytes(at, _) => self.asm.select(lane.valid, at, zero),
+            _ => zero,
+        };
+        let width = self.asm.op(Class::D, "mov.b64", &[&width]);
+        self.asm.call_plain("expr_store_bytes", Pred::Reg(self.row.inside), &[to, from, width]);
+    }
+
     /// A number as memory holds it.
     fn stored(&mut self, kind: Kind, value: Reg) -> Reg {
         let nan = match kind {
