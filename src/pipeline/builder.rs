@@ -431,7 +431,7 @@ impl Pipeline {
                 return Err(Error::WrongDevice { op: "pipeline", expected, found: device });
             }
         };
-        let workers = stage.concurrency().unwrap_or(workers).max(1);
+        let workers = if stage.ordered() { 1 } else { stage.concurrency().unwrap_or(workers).max(1) };
         Ok(Lane { name: stage.name().into(), stage, ctx, output: output.clone(), workers })
     }
 }

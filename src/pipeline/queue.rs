@@ -100,6 +100,8 @@ impl Queue {
 struct State {
     ledger: Ledger<Key>,
     queues: Vec<Queue>,
+    /// Batches that workers have in hand, with their stage.
+    in_hand: BTreeMap<Key, usize>,
     cursor: Cursor,
     next_seq: u64,
     source_done: bool,
@@ -114,20 +116,25 @@ pub(super) struct Queues {
     wakers: Vec<Condvar>,
     depth: Depth,
     order: Order,
+    /// Stages that take batches in the order of the input.
+    ordered: Vec<bool>,
 }
 
 impl Queues {
-    pub(super) fn new(stages: usize, budget: u64, depth: Depth, order: Order) -> Self {
+    pub(super) fn new(ordered: Vec<bool>, budget: u64, depth: Depth, order: Order) -> Self {
+        let stages = ordered.len();
         let state = State {
             ledger: Ledger::new(budget),
             queues: (0..=stages).map(|_| Queue::default()).collect(),
+            in_hand: BTreeMap::new(),
             cursor: Cursor::default(),
             next_seq: 0,
             source_done: false,
             source_blocked: false,
             stopped: None,
         };
-        Queues { state: Mutex::new(state), wakers: (0..stages + 2).map(|_| Condvar::new()).collect(), depth, order }
+        let wakers = (0..stages + 2).map(|_| Condvar::new()).collect();
+        Queues { state: Mutex::new(state), wakers, depth, order, ordered }
     }
 
     /// Waits until a batch of at most `bytes` may be made for queue `to`; `None` when the run is over. Only for the
@@ -196,7 +203,7 @@ impl Queues {
             if state.stopped.is_some() || state.is_over() {
                 return None;
             }
-            let wait = match state.take_ready(stage, self.depth) {
+            let wait = match state.take_ready(stage, self.depth, self.ordered[stage]) {
                 Ok(taken) => {
                     self.wake(&state);
                     return Some(taken);
@@ -228,6 +235,7 @@ impl Queues {
             state.queues[queue].promised_bytes -= bytes;
         }
         state.ledger.release(key);
+        state.in_hand.remove(&key);
         if state.stopped.is_some() {
             return Vec::new();
         }
@@ -242,6 +250,10 @@ impl Queues {
                 more.push(to);
             }
             self.wakers[to].notify_all();
+        }
+        // This batch may have been the one that a stage in order waited for.
+        for (waker, _) in self.wakers.iter().zip(&self.ordered).filter(|(_, ordered)| **ordered) {
+            waker.notify_all();
         }
         self.wake(state);
         more
@@ -337,8 +349,11 @@ impl State {
         !waiting && self.queues[..=stage + 1].iter().all(|queue| queue.promised == 0)
     }
 
-    fn take_ready(&mut self, stage: usize, depth: Depth) -> Result<(Key, Queued), Wait> {
+    fn take_ready(&mut self, stage: usize, depth: Depth, ordered: bool) -> Result<(Key, Queued), Wait> {
         let Some((&key, first)) = self.queues[stage].items.first_key_value() else { return Err(Wait::Input) };
+        if ordered && self.any_before(stage, key) {
+            return Err(Wait::Input);
+        }
         let (extra, output) = (first.extra, first.output);
         let oldest = self.ledger.oldest() == Some(key);
         if !oldest && !self.queues[stage + 1].has_room(depth, output) {
@@ -353,6 +368,14 @@ impl State {
         self.queues[stage].bytes -= queued.bytes;
         self.queues[stage + 1].promised += 1;
         self.queues[stage + 1].promised_bytes += output;
+        self.in_hand.insert(key, stage);
         Ok((key, queued))
+    }
+
+    /// Whether a batch, or a part of one, that stands before `key` is not past the stage. The source's own are behind all.
+    fn any_before(&self, stage: usize, key: Key) -> bool {
+        let first = |queue: &Queue| queue.items.first_key_value().map(|(first, _)| *first);
+        self.queues[..stage].iter().filter_map(first).any(|first| first < key)
+            || self.in_hand.range(..key).any(|(_, at)| *at <= stage)
     }
 }

@@ -129,7 +129,8 @@ pub(super) struct Running {
 impl Running {
     /// Starts the source's thread; stages start theirs as work arrives.
     pub(super) fn start(plan: Plan) -> Result<Self> {
-        let queues = Queues::new(plan.lanes.len(), plan.budget, plan.depth, plan.order);
+        let ordered = plan.lanes.iter().map(|lane| lane.stage.ordered()).collect();
+        let queues = Queues::new(ordered, plan.budget, plan.depth, plan.order);
         let shared = Arc::new(Shared {
             largest_steps: queues.largest_steps(),
             queues,

@@ -71,6 +71,12 @@ pub trait Stage: Send + Sync {
         None
     }
 
+    /// Whether items must come in the order of the input, one at a time: for a stage that keeps what it is given. Its
+    /// [`concurrency`](Stage::concurrency) is one then, and a batch waits until all earlier ones are past the stage.
+    fn ordered(&self) -> bool {
+        false
+    }
+
     /// Bytes that the stage itself holds from the start of the run to its end, such as a table to join with: taken off
     /// the budget before the run. None unless overridden.
     fn held(&self) -> u64 {

@@ -7,7 +7,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use warpline::ops::expr::Expr;
-use warpline::ops::join::{HashJoin, JoinOptions, JoinType};
+use warpline::ops::join::{HashJoin, JoinOptions, JoinType, Spill};
 use warpline::pipeline::{BatchLimit, Bound, Bytes, Ending, Item, MemorySource, OnError, Pipeline, Stage};
 use warpline::{Batch, Error, ExecCtx, Result};
 
@@ -75,6 +75,70 @@ fn every_join_type_equals_the_join_of_everything() {
             }
         }
     }
+}
+
+/// The table and the rows spill to files; batches that overtake each other do not change the order.
+#[test]
+fn partitioned_joins_give_the_same_rows_in_the_same_order() {
+    let rows = table(300);
+    for (table, memory_bytes) in [
+        (labels(100, 3, 150, 1), 4_000),
+        (labels(0, 7, 60, 4), 9_000),
+        (labels(0, 1, 0, 1), 4_000),
+        (labels(5, 1, 1, 700), 3_000),
+    ] {
+        for kind in KINDS {
+            let expected = at_once(&rows, &table, kind);
+            for (ctx, on_error) in
+                contexts().into_iter().flat_map(|ctx| [(ctx.clone(), OnError::Fail), (ctx, OnError::Skip { max: 0 })])
+            {
+                let batches =
+                    (0..table.num_rows()).step_by(31).map(|at| Ok(table.slice(at, 31.min(table.num_rows() - at))));
+                let spill = Spill::new(memory_bytes).partitions(5);
+                let pipeline =
+                    memory(&rows).on(&ctx).budget(Bytes(300_000)).batch_rows(7).workers(3).on_error(on_error);
+                let pipeline = pipeline.stage(Jitter).expect("a pipeline");
+                let pipeline = pipeline.join_partitioned(&table.schema(), batches, &["id"], kind, spill);
+                let pipeline = pipeline.and_then(|p| p.stage(Jitter)).expect("a pipeline");
+                let about = pipeline.explain().expect("a plan");
+                assert!(about.contains("by partitions") && !about.contains("not on the device"), "{about}");
+                let out = pipeline.collect().expect("a run");
+                assert_eq!(whole(&out.schema, &out.batches), expected, "{kind:?}");
+                assert!(out.report.peak <= 300_000, "{}", out.report.peak);
+                assert_eq!((out.report.rows_in, out.report.rows_out), (300, expected.num_rows() as u64));
+            }
+        }
+    }
+}
+
+#[test]
+fn partitioned_joins_stand_beside_other_stages() {
+    let (rows, first) = (table(200), labels(40, 1, 30, 2));
+    let spill = || Spill::new(5_000).partitions(3);
+    let batches = |table: &RecordBatch| vec![Ok(table.clone())];
+    let join = |pipeline: Pipeline, kind| {
+        pipeline.join_partitioned(&first.schema(), batches(&first), &["id"], kind, spill()).expect("a pipeline")
+    };
+    // Rows that a filter leaves out, all of some batches among them, do not come to the join.
+    let half = memory(&rows).batch_rows(9).workers(2).filter("id % 100 >= 50").expect("a filter");
+    let out = join(half, JoinType::Left).filter("id >= 60").and_then(Pipeline::collect).expect("a run");
+    assert_eq!(out.batches.iter().map(Batch::num_rows).sum::<usize>(), 10 * 2 + 30 + 50);
+    // One behind another, and the end of a limit.
+    let two = join(join(memory(&rows).batch_rows(9), JoinType::Inner), JoinType::Full);
+    assert_eq!(two.collect().expect("a run").report.rows_out, 30 * 2 * 2);
+    let out = join(memory(&rows), JoinType::Left).limit(7).collect().expect("a run");
+    assert_eq!(out.report.rows_out, 7);
+    let none = join(memory(&rows.slice(0, 0)), JoinType::Right).collect().expect("a run");
+    assert_eq!(none.report.rows_out, 60);
+    let failing = vec![Ok(first.clone()), Err(Error::Cancelled)];
+    let refused = memory(&rows).join_partitioned(&first.schema(), failing, &["id"], JoinType::Inner, spill());
+    assert!(matches!(refused.err(), Some(Error::Cancelled)));
+    let other = labels(0, 1, 1, 1).project(&[1]).expect("a column");
+    let refused = memory(&rows).join_partitioned(&first.schema(), vec![Ok(other)], &["id"], JoinType::Inner, spill());
+    assert!(refused.err().expect("refused").to_string().contains("other columns"));
+    let cancelled = join(memory(&rows), JoinType::Full);
+    cancelled.cancel_handle().cancel();
+    assert!(matches!(cancelled.collect(), Err(Error::Cancelled)));
 }
 
 #[test]

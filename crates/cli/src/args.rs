@@ -37,7 +37,8 @@ pub struct RunArgs {
     /// Keep rows for which this SQL condition is true, as 'width >= 224 AND label IS NOT NULL'.
     #[arg(long, value_name = "SQL")]
     pub filter: Option<String>,
-    /// Join this Parquet file on the columns of --on.
+    /// Join this Parquet file on the columns of --on. A file of more than a quarter of --budget is joined by partitions,
+    /// of which files in the system's folder for temporary files (TMPDIR) hold what memory does not.
     #[arg(long, value_name = "FILE", requires = "on")]
     pub join: Option<PathBuf>,
     /// Key columns of --join, of the same names on both sides.

@@ -41,7 +41,7 @@ fn columns_and_types() {
     case.refuse(labels, &[], 3, &["no column of bytes", "label"]);
     case.refuse(images, &["--join", text(labels), "--on", "key"], 3, &["labels.parquet", "'key'", "there are: id"]);
     let small = ["--join", text(labels), "--on", "id", "--budget", "1000"];
-    case.refuse(images, &small, 3, &["labels.parquet", "half of the budget", "--budget"]);
+    case.refuse(images, &small, 5, &["join", "raise --budget"]);
     case.refuse(images, &["--filter", "size > 3"], 3, &["'size'", "there are: id"]);
     case.refuse(images, &["--filter", "width = 'wide'"], 3, &["UInt32", "Utf8"]);
 }

@@ -1,6 +1,6 @@
 //! `warpline run --join`: rows of every join type against DataFusion's SQL.
 
-use super::{folder, oracle, succeed, text};
+use super::{folder, oracle, succeed, text, warpline};
 
 /// Two tables with nulls, keys that repeat, and keys of two integer types, of text and of floats.
 const TABLES: &str = r#"
@@ -71,6 +71,20 @@ fn join_types_equal_datafusion() {
             succeed(&[&tables[..], &["--on", keys, "--join-type", kind]].concat());
             oracle::check(COMPARE, &[text(&left), text(&right), text(&out), keys, kind, ""]);
         }
+    }
+    // A budget that the file does not fit: by partitions, the same rows in the same order.
+    for kind in ["inner", "full", "anti", "right-semi"] {
+        let out = root.path().join(format!("partitioned-{kind}"));
+        let tables =
+            ["run", "--device", "host", "--input", text(&left), "--join", text(&right), "--output", text(&out)];
+        let small = ["--on", "k,s,f", "--join-type", kind, "--budget", "100000"];
+        let args = [&tables[..], &small].concat();
+        let lost = root.path().join("no such folder");
+        let refused = warpline(&args).env("TMPDIR", &lost).output().expect("warpline starts");
+        let message = String::from_utf8_lossy(&refused.stderr);
+        assert!(!refused.status.success() && message.contains(text(&lost)) && !out.exists(), "{message}");
+        succeed(&args);
+        oracle::check(COMPARE, &[text(&left), text(&right), text(&out), "k,s,f", kind, ""]);
     }
     let condition = "row % 7 <> number % 7";
     for kind in ["inner", "left", "right", "full", "semi", "anti", "right-semi", "right-anti", "mark"] {

@@ -60,6 +60,11 @@ pub struct JoinOptions {
 }
 
 impl JoinOptions {
+    /// Which rows are kept.
+    pub fn join_type(&self) -> JoinType {
+        self.kind
+    }
+
     /// Nulls match nothing, and equal keys suffice.
     pub fn new(kind: JoinType) -> Self {
         JoinOptions { kind, ..Default::default() }

@@ -7,9 +7,11 @@ mod image_to_tensor;
 mod infer;
 mod join;
 mod partition;
+mod partitioned_join;
 mod preprocess;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 
 use crate::error::Result;
 use crate::image::Preprocess;
@@ -17,7 +19,7 @@ use crate::image::jpeg_decode::DecodeOptions;
 use crate::infer::Model;
 use crate::ops::HashScheme;
 use crate::ops::expr::Expr;
-use crate::ops::join::JoinOptions;
+use crate::ops::join::{JoinOptions, Spill};
 use crate::pipeline::Pipeline;
 
 pub use columns::SelectStage;
@@ -28,6 +30,7 @@ pub use image_to_tensor::ImageToTensorStage;
 pub use infer::InferStage;
 pub use join::JoinStage;
 pub use partition::PartitionStage;
+pub use partitioned_join::PartitionedJoinStage;
 pub use preprocess::PreprocessStage;
 
 impl Pipeline {
@@ -57,6 +60,28 @@ impl Pipeline {
     /// As [`HashJoin::build`](crate::ops::join::HashJoin::build); `OutOfMemory` for a table that the device has no room for.
     pub fn join(self, table: &[RecordBatch], on: &[&str], options: impl Into<JoinOptions>) -> Result<Self> {
         let stage = JoinStage::of_table(self.context(), table, on, self.schema(), options.into())?;
+        self.stage(stage)
+    }
+
+    /// [`join`](Self::join) with a table that need not fit in memory, which comes in batches of this schema: the table is
+    /// read here, and partitioned to memory and files. The rows of the pipeline are collected alike, and the joined rows
+    /// follow the last of them, in the order of [`join`](Self::join); see
+    /// [`PartitionedJoin`](crate::ops::join::PartitionedJoin) for the method and what it costs. A quarter more than the
+    /// [`Spill`]'s memory counts against the budget for the whole run; on a device, what a partition takes there does not.
+    ///
+    /// # Errors
+    /// Those of the table's batches; as [`PartitionedJoin::new`](crate::ops::join::PartitionedJoin::new) and
+    /// [`PartitionedJoin::build`](crate::ops::join::PartitionedJoin::build).
+    pub fn join_partitioned(
+        self,
+        table_schema: &SchemaRef,
+        table: impl IntoIterator<Item = Result<RecordBatch>>,
+        on: &[&str],
+        options: impl Into<JoinOptions>,
+        spill: Spill,
+    ) -> Result<Self> {
+        let table = (table_schema, table);
+        let stage = PartitionedJoinStage::of_table(self.context(), table, on, self.schema(), options.into(), spill)?;
         self.stage(stage)
     }
 

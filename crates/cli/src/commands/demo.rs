@@ -43,7 +43,7 @@ pub fn run(args: &DemoArgs) -> Result<(), Failure> {
     println!("model: {}, {} classes", model_path.display(), crate::demo::draw::CLASSES.len());
 
     let model = models::from_bytes(MODEL_FILE, MODEL).map_err(|e| Failure::from(e).with_exit(Exit::Model))?;
-    let labels = read_table(&folder.join(dataset::LABELS), u64::MAX)?;
+    let labels = read_table(&folder.join(dataset::LABELS))?;
     let score = Arc::new(Score::default());
     let pipeline = Pipeline::read_parquet(folder.join(dataset::IMAGES))?
         .on(&ctx)

@@ -8,7 +8,7 @@ use warpline::Error;
 use warpline::image::image_decode::ImageFormat;
 use warpline::image::jpeg_decode::DecodeOptions;
 use warpline::ops::expr::Expr;
-use warpline::ops::join::{JoinOptions, JoinType};
+use warpline::ops::join::{JoinOptions, JoinType, Spill};
 use warpline::parquet::{ParquetReader, expand_paths};
 use warpline::pipeline::stages::DecodeStage;
 use warpline::pipeline::{ImageSource, OnError, Order, ParquetSource, Pipeline, Report, Stage};
@@ -87,13 +87,12 @@ fn filter_and_join(pipeline: Pipeline, args: &RunArgs, filter: Option<&Expr>) ->
     let early = !kind.gives_built_rows()
         && filter.is_some_and(|f| f.columns().iter().all(|c| pipeline.schema().index_of(c).is_ok()));
     let pipeline = if early { apply(pipeline, filter)? } else { pipeline };
-    let table = read_table(path, args.budget.0 / 2)?;
     let on: Vec<&str> = args.on.iter().map(String::as_str).collect();
     let options = match &args.join_filter {
         Some(condition) => JoinOptions::new(kind).residual(Expr::parse(condition)?),
         None => kind.into(),
     };
-    let pipeline = pipeline.join(&table, &on, options).map_err(|e| in_file(path, e))?;
+    let pipeline = join_file(pipeline, path, &on, options, args.budget.0)?;
     if early { Ok(pipeline) } else { apply(pipeline, filter) }
 }
 
@@ -104,19 +103,39 @@ fn apply(pipeline: Pipeline, filter: Option<&Expr>) -> Result<Pipeline, Failure>
     }
 }
 
-/// A whole Parquet file of at most `most` bytes in memory; at least one batch, so that an empty one has its schema.
-pub fn read_table(path: &Path, most: u64) -> Result<Vec<RecordBatch>, Failure> {
+/// Joins a Parquet file: in memory where it and an index take at most a quarter of the budget (a join holds at most half,
+/// and while it is made the file's batches too), else by partitions in a quarter of the budget and in files.
+fn join_file(
+    pipeline: Pipeline,
+    path: &Path,
+    on: &[&str],
+    options: JoinOptions,
+    budget: u64,
+) -> Result<Pipeline, Failure> {
+    const INDEX_BYTES: u64 = 64;
+    let mut reader = ParquetReader::open(path).or_exit(Exit::Input)?;
+    let (schema, most) = (reader.schema().clone(), (budget / 16).clamp(1, 8 << 20));
+    // At least one batch, so that an empty file has its schema.
+    let mut table = vec![RecordBatch::new_empty(schema.clone())];
+    let (mut bytes, quarter) = (0, budget / 4);
+    while bytes <= quarter {
+        let Some((_, batch)) = reader.next_batch(most, 1 << 16).or_exit(Exit::Input)? else {
+            return pipeline.join(&table, on, options).map_err(|e| in_file(path, e));
+        };
+        bytes += batch.get_array_memory_size() as u64 + INDEX_BYTES * batch.num_rows() as u64;
+        table.push(batch);
+    }
+    let rest =
+        std::iter::from_fn(|| reader.next_batch(most, 1 << 16).map(|next| next.map(|(_, batch)| batch)).transpose());
+    let table = table.into_iter().map(Ok).chain(rest);
+    pipeline.join_partitioned(&schema, table, on, options, Spill::new(quarter)).map_err(|e| in_file(path, e))
+}
+
+/// A whole Parquet file in memory; at least one batch, so that an empty one has its schema.
+pub fn read_table(path: &Path) -> Result<Vec<RecordBatch>, Failure> {
     let mut reader = ParquetReader::open(path).or_exit(Exit::Input)?;
     let mut table = vec![RecordBatch::new_empty(reader.schema().clone())];
-    let mut bytes = 0;
     while let Some((_, batch)) = reader.next_batch(8 << 20, 1 << 16).or_exit(Exit::Input)? {
-        bytes += batch.get_array_memory_size() as u64;
-        if bytes > most {
-            let name = path.display();
-            let message =
-                format!("{name}: a table to join may take half of the budget: raise --budget or join it apart");
-            return Err(Failure::new(Exit::Input, message));
-        }
         table.push(batch);
     }
     Ok(table)

@@ -64,6 +64,11 @@ impl Spill {
         self
     }
 
+    /// The bytes in memory.
+    pub fn memory(&self) -> u64 {
+        self.memory
+    }
+
     /// The folder for a folder of files, which is removed with the join.
     #[must_use]
     pub fn folder(mut self, folder: impl AsRef<Path>) -> Self {
