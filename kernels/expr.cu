@@ -1,10 +1,9 @@
 // Expressions: what the kernels that src/ops/expr/emit writes at run time call. No kernel of its own: each function is
 // prepended, as PTX text, to the modules that use it.
 //
-// Algorithm: text is compared byte by byte; LIKE is matched greedily, going back to the last `%` at a mismatch
-// (Krauss, "Matching Wildcards: An Empirical Way to Tame an Algorithm", Dr. Dobb's, 2014); remainders of floats and
-// 128- and 256-bit quotients by long division, a bit a step, which is exact; the base of each warp's rows by decoupled
-// look-back (scan.cuh has the source); dates by Hinnant, "chrono-Compatible Low-Level Date Algorithms".
+// Algorithm: text is compared byte by byte (text.cuh has LIKE); remainders of floats and 128- and 256-bit quotients by long
+// division, a bit a step, which is exact; the base of each warp's rows by decoupled look-back (scan.cuh has the source);
+// dates by calendar.cuh.
 // Buffers: text as address and length; sets as sorted arrays, which the host makes.
 // Nulls: callers leave null rows out. NaN: a remainder with NaN, of infinity or by zero is NaN.
 // Overflow: lengths and positions have 64 bits; 128- and 256-bit results say whether they fit.
@@ -24,6 +23,7 @@
 #include "include/parse.cuh"
 #include "include/parse_float.cuh"
 #include "include/scan.cuh"
+#include "include/text.cuh"
 
 namespace {
 
@@ -32,14 +32,19 @@ using warpline::Civil;
 using warpline::Huge;
 using warpline::Int256;
 using warpline::Span;
+using warpline::Text;
 using warpline::Wide;
+using warpline::character_bytes;
 using warpline::civil;
 using warpline::divide;
 using warpline::format_decimal;
 using warpline::join;
+using warpline::equal;
 using warpline::kLowest;
 using warpline::lane_id;
+using warpline::like;
 using warpline::magnitude;
+using warpline::order;
 using warpline::split;
 
 constexpr int kThreads = 256;
@@ -47,113 +52,6 @@ constexpr uint32_t kWarps = kThreads / 32;
 // Rows of a warp of the emitted kernels, and those that share a base in filter.cu.
 constexpr uint32_t kWarpRows = 256;
 constexpr uint32_t kBaseRows = 1024;
-
-// Text in global memory.
-struct Text {
-    const uint8_t* at;
-    uint64_t length;
-
-    __device__ __forceinline__ Text(const uint8_t* at, uint64_t length)
-        : at(warpline::global(at)), length(length) {}
-};
-
-__device__ __forceinline__ bool equal(const uint8_t* a, const uint8_t* b, uint64_t length) {
-    for (uint64_t i = 0; i < length; ++i) {
-        if (a[i] != b[i]) {
-            return false;
-        }
-    }
-    return true;
-}
-
-// Negative, zero or positive, as memcmp and then the lengths say.
-__device__ __forceinline__ int order(const Text& a, const Text& b) {
-    const uint64_t common = a.length < b.length ? a.length : b.length;
-    for (uint64_t i = 0; i < common; ++i) {
-        const int difference = static_cast<int>(a.at[i]) - static_cast<int>(b.at[i]);
-        if (difference != 0) {
-            return difference;
-        }
-    }
-    return a.length == b.length ? 0 : a.length < b.length ? -1 : 1;
-}
-
-// Bytes of the UTF-8 character that starts with this one.
-__device__ __forceinline__ uint32_t character_bytes(uint8_t first) {
-    return first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-}
-
-struct Exact {
-    // Whether the characters at both places are equal; moves past them.
-    __device__ __forceinline__ bool operator()(const Text& text, uint64_t& t, const Text& pattern, uint64_t& p) const {
-        return text.at[t++] == pattern.at[p++];
-    }
-};
-
-// Letter case ignored, for patterns of ASCII. Of other characters, only the long s and the Kelvin sign fold to ASCII
-// (Unicode 15, CaseFolding.txt, status C).
-struct IgnoreCase {
-    static __device__ __forceinline__ uint32_t lower(uint32_t c) { return c - 'A' < 26u ? c + 32 : c; }
-
-    __device__ __forceinline__ bool operator()(const Text& text, uint64_t& t, const Text& pattern, uint64_t& p) const {
-        const uint32_t c = text.at[t];
-        uint32_t folded = lower(c);
-        uint32_t bytes = 1;
-        if (c == 0xc5 && t + 1 < text.length && text.at[t + 1] == 0xbf) {
-            folded = 's';
-            bytes = 2;
-        } else if (c == 0xe2 && t + 2 < text.length && text.at[t + 1] == 0x84 && text.at[t + 2] == 0xaa) {
-            folded = 'k';
-            bytes = 3;
-        }
-        t += bytes;
-        return folded == lower(pattern.at[p++]);
-    }
-};
-
-template <typename Same>
-__device__ __forceinline__ bool like(const Text& text, const Text& pattern, Same same) {
-    constexpr uint64_t kNone = ~0ull;
-    uint64_t t = 0;
-    uint64_t p = 0;
-    uint64_t after_percent = kNone;  // where the pattern goes on after the last `%`
-    uint64_t retry = 0;              // where the text that this `%` takes ends
-    while (t < text.length || p < pattern.length) {
-        if (p < pattern.length) {
-            const uint8_t c = pattern.at[p];
-            if (c == '%') {
-                after_percent = ++p;
-                retry = t;
-                if (p == pattern.length) {
-                    return true;
-                }
-                continue;
-            }
-            if (t < text.length) {
-                if (c == '_') {
-                    t += character_bytes(text.at[t]);
-                    ++p;
-                    continue;
-                }
-                // A backslash quotes what follows it; the last one stands for itself.
-                uint64_t next = p + (c == '\\' && p + 1 < pattern.length ? 1 : 0);
-                uint64_t end = t;
-                if (same(text, end, pattern, next)) {
-                    t = end;
-                    p = next;
-                    continue;
-                }
-            }
-        }
-        if (after_percent == kNone || retry >= text.length) {
-            return false;
-        }
-        retry += character_bytes(text.at[retry]);
-        t = retry;
-        p = after_percent;
-    }
-    return true;
-}
 
 // The first of `n` sorted keys that is not below.
 template <typename Key>
@@ -203,11 +101,17 @@ __device__ uint32_t expr_contains(const uint8_t* a, uint64_t a_length, const uin
 }
 
 __device__ uint32_t expr_like(const uint8_t* a, uint64_t a_length, const uint8_t* b, uint64_t b_length) {
-    return like(Text(a, a_length), Text(b, b_length), Exact{});
+    return like(Text(a, a_length), Text(b, b_length), warpline::Exact{});
 }
 
 __device__ uint32_t expr_ilike(const uint8_t* a, uint64_t a_length, const uint8_t* b, uint64_t b_length) {
-    return like(Text(a, a_length), Text(b, b_length), IgnoreCase{});
+    return like(Text(a, a_length), Text(b, b_length), warpline::IgnoreCase{});
+}
+
+// With patterns beyond ASCII; see `FoldCase`.
+__device__ uint32_t expr_ilike_folded(const uint8_t* a, uint64_t a_length, const uint8_t* b, uint64_t b_length,
+                                      const uint2* folds, uint64_t n) {
+    return like(Text(a, a_length), Text(b, b_length), warpline::FoldCase{warpline::global(folds), n});
 }
 
 // Characters of UTF-8 text: bytes that do not continue one.

@@ -418,6 +418,78 @@ fn more_bytes_than_the_offsets_hold_are_refused() {
 }
 
 #[test]
+fn letter_case_beyond_ascii() {
+    let texts = [
+        "Straße",
+        "STRASSE",
+        "stra\u{1e9e}e",
+        "ΣΊΣΥΦΟΣ",
+        "σίσυφος",
+        "Kelvin",
+        "\u{212a}elvin",
+        "\u{17f}top",
+        "İstanbul",
+        "ıstanbul",
+        "ISTANBUL",
+        "\u{1c5}",
+        "\u{1c6}",
+        "\u{1c4}",
+        "Ünïcödé",
+        "üNÏCÖDÉ",
+        "e\u{301}",
+        "\u{13a0}",
+        "\u{ab70}",
+        "\u{10428}\n",
+        "\u{10400}\n",
+        "",
+        "%",
+        "é%",
+        "É_x",
+        "日本語",
+        "\\É",
+    ];
+    let patterns = [
+        "stra\u{df}e",
+        "%ß%",
+        "σίσυφος",
+        "%Σ",
+        "%ΦΟ_",
+        "\u{212a}%",
+        "%S%",
+        "k_LVIN",
+        "i%",
+        "İ%",
+        "\u{1c4}",
+        "_",
+        "__",
+        "ü%É",
+        "É%",
+        "é\\%",
+        "É\\_X",
+        "\u{10428}_",
+        "%\u{13a0}",
+        "日%語",
+        "日_Ö",
+        "%e\u{301}",
+        "",
+        "%",
+        "\\\\É",
+        "\\é",
+        "É\\",
+    ];
+    let pairs = || texts.iter().flat_map(|text| patterns.iter().map(move |pattern| (*text, *pattern)));
+    let rows = batch(vec![
+        ("s", Arc::new(pairs().map(|(text, _)| Some(text)).chain([None]).collect::<StringArray>()) as ArrayRef),
+        ("p", Arc::new(pairs().map(|(_, pattern)| Some(pattern)).chain([Some("é")]).collect::<StringArray>())),
+    ]);
+    with_device(|ctx| {
+        assert_eq!(agree(ctx, "s ILIKE p AS x, s NOT ILIKE p AS y, p ILIKE s AS z, s LIKE p AS w", &rows), "");
+        let literals = patterns.iter().enumerate().map(|(i, pattern)| format!("s ILIKE '{pattern}' AS x{i}"));
+        assert_eq!(agree(ctx, &literals.collect::<Vec<_>>().join(", "), &rows), "");
+    });
+}
+
+#[test]
 fn bytes_of_fixed_size() {
     with_device(|ctx| {
         for width in [0, 1, 4, 7, 16, 33] {

@@ -13,6 +13,7 @@
 mod asm;
 mod cast;
 mod compare;
+mod folds;
 mod helpers;
 mod interval;
 mod kernel;

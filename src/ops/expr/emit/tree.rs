@@ -5,10 +5,11 @@ use arrow::datatypes::{DataType, i256};
 
 use super::asm::{Class, Pred, Reg};
 use super::cast::scale;
+use super::folds::FOLDS;
 use super::lane::{Bits, Kind, Lane};
 use super::load::{bytes_of, words_of};
 use super::{Constant, Emit, OP, Word};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ops::expr::Arithmetic;
 use crate::ops::expr::bind::{Bound, Place};
 
@@ -239,24 +240,28 @@ impl Emit<'_> {
     }
 
     fn like(&mut self, input: &Bound, pattern: &Bound, ignore_case: bool, active: Pred) -> Result<Lane> {
-        if ignore_case {
-            let ascii = match pattern {
-                Bound::Scalar(array) => array.is_null(0) || bytes_of(array, 0).is_ascii(),
-                _ => false,
-            };
-            if !ascii {
-                let hint = "evaluate it on the host, or give a literal of ASCII";
-                return Err(Error::unsupported(OP, "ILIKE with such a pattern on a device", hint));
-            }
-        }
+        // A literal of ASCII needs no table.
+        let ascii = match pattern {
+            Bound::Scalar(array) => array.is_null(0) || bytes_of(array, 0).is_ascii(),
+            _ => false,
+        };
         let (text, pattern) = (self.lane(input, active)?, self.lane(pattern, active)?);
         let valid = self.asm.and(text.valid, pattern.valid);
         let (Bits::Bytes(a, a_length), Bits::Bytes(b, b_length)) = (text.bits, pattern.bits) else {
             return Ok(Lane::NULL);
         };
         let guard = self.asm.and(active, valid);
-        let name = if ignore_case { "expr_ilike" } else { "expr_like" };
-        Ok(Lane::truth(self.asks(name, guard, &[a, a_length, b, b_length]), valid))
+        let mut arguments = vec![a, a_length, b, b_length];
+        let name = match (ignore_case, ascii) {
+            (false, _) => "expr_like",
+            (true, true) => "expr_ilike",
+            (true, false) => {
+                let (folds, n) = self.set(&FOLDS, FOLDS.len() / 8);
+                arguments.extend([folds, n]);
+                "expr_ilike_folded"
+            }
+        };
+        Ok(Lane::truth(self.asks(name, guard, &arguments), valid))
     }
 
     /// `input IN (set)`: the set is sorted among the constants, so that its length is no part of the text.
