@@ -24,10 +24,12 @@
 #include "include/parse_float.cuh"
 #include "include/scan.cuh"
 #include "include/text.cuh"
+#include "include/zone.cuh"
 
 namespace {
 
 using warpline::Backwards;
+using warpline::Change;
 using warpline::Civil;
 using warpline::Huge;
 using warpline::Int256;
@@ -457,10 +459,12 @@ __device__ Parsed expr_shift_date(int64_t days, uint64_t months_days, int64_t na
 }
 
 // A moment in units of a second moved by months and days of its zone's calendar, then by nanoseconds; `bad` where one step
-// leaves the calendar or the result does not fit. `offset`: the zone's, in seconds.
-__device__ Parsed expr_shift_moment(int64_t value, int64_t units, int64_t offset, uint64_t months_days,
-                                    int64_t nanoseconds, uint64_t back) {
+// leaves the calendar, meets no or two moments of the zone's clocks, or the result does not fit. `changes` and `count`: see
+// `Zone`.
+__device__ Parsed expr_shift_moment(int64_t value, int64_t units, const Change* changes, int64_t count,
+                                    uint64_t months_days, int64_t nanoseconds, uint64_t back) {
     const Span span = warpline::span(months_days, nanoseconds, back != 0);
+    const warpline::Zone zone = {changes == nullptr ? nullptr : warpline::global(changes), count};
     const int64_t unit = 1000000000 / units;
     int64_t second = warpline::floor_divide(value, units);
     int64_t fraction = (value - second * units) * unit;
@@ -468,17 +472,20 @@ __device__ Parsed expr_shift_moment(int64_t value, int64_t units, int64_t offset
         return parsed(0, false);
     }
     bool good = true;
-    if ((span.months | span.days) != 0) {
-        int64_t days = warpline::floor_divide(second + offset, 86400);
-        const int64_t in_day = second + offset - days * 86400;
-        good = warpline::add_months(days, span.months);
-        good = good && warpline::second_in_calendar(days * 86400 + in_day - offset);
-        if (span.days != 0) {
-            days += span.days;
-            good = good && warpline::in_calendar(days);
+    for (int step = 0; step < 2; ++step) {
+        if ((step == 0 ? span.months : span.days) == 0) {
+            continue;
         }
-        second = days * 86400 + in_day - offset;
-        good = good && warpline::second_in_calendar(second);
+        const int64_t local = zone.local(second);
+        int64_t days = warpline::floor_divide(local, 86400);
+        const int64_t in_day = local - days * 86400;
+        if (step == 0) {
+            good = good && warpline::add_months(days, span.months);
+        } else {
+            days += span.days;
+        }
+        good = good && warpline::in_calendar(days) && zone.utc(days * 86400 + in_day, second) &&
+               warpline::second_in_calendar(second);
     }
     second += span.seconds;
     fraction += span.nanoseconds;
@@ -487,6 +494,19 @@ __device__ Parsed expr_shift_moment(int64_t value, int64_t units, int64_t offset
     good = good && warpline::second_in_calendar(second);
     const __int128 moved = static_cast<__int128>(second) * units + fraction / unit;
     return parsed(static_cast<int64_t>(moved), good && moved == static_cast<int64_t>(moved));
+}
+
+// Seconds that a zone is ahead at a second of UTC.
+__device__ int64_t expr_zone_ahead(const Change* changes, uint64_t count, int64_t second) {
+    const Change* all = warpline::global(changes);
+    return all[warpline::change_at(all, count, second)].ahead;
+}
+
+// The same when its clocks show this second; `bad` where they never or twice do.
+__device__ Parsed expr_zone_when(const Change* changes, uint64_t count, int64_t local) {
+    int64_t ahead = 0;
+    const bool good = warpline::ahead_when(warpline::global(changes), count, local, ahead);
+    return parsed(ahead, good);
 }
 
 __device__ Parsed expr_parse_truth(const uint8_t* a, uint64_t length) {
@@ -653,14 +673,14 @@ __device__ uint8_t* expr_format_time(uint8_t* end, uint32_t second, uint32_t nan
     return text.finish();
 }
 
-// What a clock shows that is `zone` minutes ahead of UTC; INT32_MIN for none that is told.
+// What a clock shows that is `zone` seconds ahead of UTC, rounded to minutes; INT32_MIN for none that is told.
 __device__ uint8_t* expr_format_moment(uint8_t* end, int64_t second, uint32_t nanosecond, int32_t zone) {
     constexpr int64_t kDay = 86400;
     Backwards text(end);
     if (zone == 0) {
         text.put('Z');
     } else if (zone != INT32_MIN) {
-        const uint32_t minutes = zone < 0 ? -zone : zone;
+        const uint32_t minutes = ((zone < 0 ? -zone : zone) + 30) / 60;
         text.digits(minutes % 60, 2);
         text.put(':');
         text.digits(minutes / 60, 2);

@@ -10,6 +10,7 @@ mod parsed;
 mod projection;
 mod texts;
 mod typed;
+mod zones;
 
 use std::sync::Arc;
 

@@ -12,7 +12,7 @@ use arrow::error::ArrowError;
 
 use super::bind::{is_binary, is_text};
 use super::emit::bytes_of;
-use super::zone::{offset, on_calendar};
+use super::zone::{Zone, on_calendar};
 
 /// What does not fit fails, or with `lenient` is null.
 pub(in crate::ops) fn cast(array: &ArrayRef, to: &DataType, lenient: bool) -> Result<ArrayRef, ArrowError> {
@@ -22,13 +22,15 @@ pub(in crate::ops) fn cast(array: &ArrayRef, to: &DataType, lenient: bool) -> Re
     }
     let options = CastOptions { safe: lenient, ..Default::default() };
     match (array.data_type(), to) {
-        (Date32 | Date64 | Timestamp(_, None), Timestamp(unit, Some(zone))) if offset(zone).is_some() => {
+        (Date32 | Date64 | Timestamp(_, None), Timestamp(unit, Some(name))) => {
+            let Some(zone) = Zone::of(name) else { return cast_with_options(array, to, &options) };
             let plain = cast_with_options(array, &Timestamp(*unit, None), &options)?;
-            let kept = on_calendar(&plain, unit, -offset(zone).unwrap_or(0), lenient)?;
+            let kept = on_calendar(&plain, unit, |local| zone.utc(local).unwrap_or(local), lenient)?;
             cast_with_options(&kept, to, &options)
         }
-        (Timestamp(unit, Some(zone)), to) if (*to == Date32 || is_text(to)) && offset(zone).is_some() => {
-            cast_with_options(&on_calendar(array, unit, offset(zone).unwrap_or(0), false)?, to, &options)
+        (Timestamp(unit, Some(name)), to) if *to == Date32 || is_text(to) => {
+            let Some(zone) = Zone::of(name) else { return cast_with_options(array, to, &options) };
+            cast_with_options(&on_calendar(array, unit, |second| second + zone.ahead(second), false)?, to, &options)
         }
         (from, to) if is_binary(from) && is_text(to) && !lenient => {
             // arrow-rs looks at what lies under nulls too, and counts its bytes from other rows on.

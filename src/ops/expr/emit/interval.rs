@@ -6,10 +6,11 @@ use super::asm::{Class, Pred, Reg};
 use super::cast::unsupported;
 use super::lane::Bits;
 use super::number::Checked;
+use super::zone::Ahead;
 use super::{Emit, OP};
 use crate::error::{Error, Result};
 use crate::ops::expr::Arithmetic;
-use crate::ops::expr::zone::{offset, per_second};
+use crate::ops::expr::zone::per_second;
 
 const NANOSECONDS: i64 = 1_000_000;
 
@@ -89,11 +90,16 @@ impl Emit<'_> {
                 Ok((Bits::Number(days), self.asm.test("setp.ne.u64", &[&bad, &0])))
             }
             DataType::Timestamp(unit, zone) => {
-                let offset = zone.as_deref().map_or(Some(0), offset);
                 let what = || format!("an interval with {moment_type} on a device");
-                let offset = offset.ok_or_else(|| Error::unsupported(OP, what(), "cast it to UTC"))?;
-                let [units, offset] = [per_second(unit), offset].map(|x| self.asm.op(Class::D, "mov.b64", &[&x]));
-                let arguments = [moment, units, offset, months_days, nanos, back];
+                let ahead = self.ahead(zone.as_deref());
+                let ahead = ahead.ok_or_else(|| Error::unsupported(OP, what(), "cast it to UTC"))?;
+                let units = self.asm.op(Class::D, "mov.b64", &[&per_second(unit)]);
+                // A table of no changes, and the offset in place of their number.
+                let [changes, count] = match ahead {
+                    Ahead::Always(seconds) => [0, seconds].map(|x| self.asm.op(Class::D, "mov.b64", &[&x])),
+                    Ahead::Changing(table) => table,
+                };
+                let arguments = [moment, units, changes, count, months_days, nanos, back];
                 let [value, bad] = self.asm.call_words("expr_shift_moment", guard, &arguments);
                 Ok((Bits::Number(value), self.asm.test("setp.ne.u64", &[&bad, &0])))
             }

@@ -117,7 +117,19 @@ impl<'a> Emit<'a> {
             inside: asm.reg(Class::P),
         };
         let (params, blob, columns, scaled) = Default::default();
-        Emit { asm, shapes, row, params, blob, slots: 0, powers: None, columns, scaled, bad: Pred::False }
+        Emit {
+            asm,
+            shapes,
+            row,
+            params,
+            blob,
+            slots: 0,
+            powers: None,
+            zones: Vec::new(),
+            columns,
+            scaled,
+            bad: Pred::False,
+        }
     }
 
     /// Puts the body into its loop over the warp's words, and the loop into an entry.

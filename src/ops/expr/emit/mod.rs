@@ -25,6 +25,7 @@ mod powers;
 mod text;
 mod time;
 mod tree;
+mod zone;
 
 use std::collections::HashMap;
 
@@ -124,6 +125,8 @@ struct Emit<'a> {
     slots: usize,
     /// Where the powers of ten are among the constants.
     powers: Option<Reg>,
+    /// The tables of zones whose offset changes.
+    zones: Vec<(String, [Reg; 2])>,
     columns: HashMap<usize, Lane>,
     scaled: Vec<(Reg, usize, Reg)>,
     /// Whether the row fails.

@@ -11,7 +11,7 @@ use super::powers::POWERS_OF_TEN;
 use super::time::DAY;
 use super::{Constant, Emit, OP, Word};
 use crate::error::Result;
-use crate::ops::expr::zone::{offset, per_second};
+use crate::ops::expr::zone::per_second;
 
 /// Both truth values.
 const TRUTHS: &[u8] = b"truefalse";
@@ -172,8 +172,10 @@ impl Emit<'_> {
         let outside = self.asm.or(local.outside, moved);
         let guard = self.asm.and_not(guard, outside);
         let fraction = self.nanoseconds(local.fraction, &unit);
-        let zone = zone.map_or(NO_ZONE, |zone| (offset(zone).unwrap_or(0) / 60) as i32);
-        let zone = self.asm.op(Class::R, "mov.b32", &[&zone]);
+        let zone = match zone {
+            Some(_) => self.asm.op(Class::R, "cvt.u32.u64", &[&local.ahead]),
+            None => self.asm.op(Class::R, "mov.b32", &[&NO_ZONE]),
+        };
         Ok((self.written(width, "expr_format_moment", guard, &[local.second, fraction, zone]), outside))
     }
 

@@ -6,9 +6,10 @@ use super::asm::{Class, Pred, Reg};
 use super::cast::unsupported;
 use super::lane::{Bits, Kind, Lane};
 use super::number::Checked;
+use super::zone::Ahead;
 use super::{Emit, OP};
 use crate::error::{Error, Result};
-use crate::ops::expr::zone::{CALENDAR, offset, per_second};
+use crate::ops::expr::zone::{CALENDAR, per_second};
 use crate::ops::expr::{Arithmetic, DatePart};
 
 pub(super) const DAY: i64 = 86_400;
@@ -17,6 +18,8 @@ pub(super) const DAY: i64 = 86_400;
 pub(super) struct Local {
     /// Whole seconds since the epoch.
     pub(super) second: Reg,
+    /// Seconds that it is ahead of UTC.
+    pub(super) ahead: Reg,
     /// What is left, in the type's unit.
     pub(super) fraction: Reg,
     /// Where the calendar does not hold it.
@@ -161,12 +164,13 @@ impl Emit<'_> {
         Ok(Lane { bits: Bits::Number(self.asm.op(Class::R, "cvt.u32.u64", &[&value])), valid })
     }
 
-    /// What the clock of a zone shows, where its offset is known.
+    /// What the clock of a zone shows, if arrow-rs knows it.
     pub(super) fn local(&mut self, value: Reg, unit: &TimeUnit, zone: Option<&str>) -> Option<Local> {
-        let offset = zone.map_or(Some(0), offset)?;
+        let ahead = self.ahead(zone)?;
         let (second, fraction) = self.floor(value, per_second(unit));
         let outside = self.off_calendar(second);
-        Some(Local { second: self.asm.op(Class::D, "add.s64", &[&second, &offset]), fraction, outside })
+        let ahead = self.ahead_at(ahead, second);
+        Some(Local { second: self.asm.op(Class::D, "add.s64", &[&second, &ahead]), ahead, fraction, outside })
     }
 
     pub(super) fn off_calendar(&mut self, second: Reg) -> Pred {
@@ -215,8 +219,8 @@ impl Emit<'_> {
         }
     }
 
-    /// A time without a zone, read from the zone's clock, as an instant, when the calendar holds it; gives the lanes where it
-    /// does not.
+    /// A time without a zone, read from the zone's clock, as an instant; gives the lanes where the calendar does not hold it,
+    /// or where the clock skips it or shows it twice.
     fn in_zone(
         &mut self,
         value: Reg,
@@ -225,17 +229,19 @@ impl Emit<'_> {
         from: &DataType,
         to: &DataType,
     ) -> Result<(Reg, Pred)> {
-        let offset = offset(zone).ok_or_else(|| unsupported(from, to))?;
+        let ahead = self.ahead(Some(zone)).ok_or_else(|| unsupported(from, to))?;
         let (second, _) = self.floor(value, per_second(unit));
         let outside = self.off_calendar(second);
-        if offset == 0 {
+        if let Ahead::Always(0) = ahead {
             return Ok((value, outside));
         }
-        let moved = self.asm.op(Class::D, "sub.s64", &[&second, &offset]);
+        let (ahead, never) = self.ahead_when(ahead, second);
+        let outside = self.asm.or(outside, never);
+        let moved = self.asm.op(Class::D, "sub.s64", &[&second, &ahead]);
         let moved = self.off_calendar(moved);
         let outside = self.asm.or(outside, moved);
-        let offset = self.asm.op(Class::D, "mov.b64", &[&(offset * per_second(unit))]);
-        let (value, bad) = self.checked(Arithmetic::Subtract, value, offset);
+        let ahead = self.asm.op(Class::D, "mul.lo.s64", &[&ahead, &per_second(unit)]);
+        let (value, bad) = self.checked(Arithmetic::Subtract, value, ahead);
         Ok((value, self.asm.or(outside, bad)))
     }
 }

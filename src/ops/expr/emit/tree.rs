@@ -334,7 +334,7 @@ impl Emit<'_> {
         Ok(self.set(&bytes, keys.len()))
     }
 
-    fn set(&mut self, bytes: &[u8], count: usize) -> (Reg, Reg) {
+    pub(super) fn set(&mut self, bytes: &[u8], count: usize) -> (Reg, Reg) {
         let (at, _) = self.blob(bytes);
         let keys = self.param(Word::Constant(Constant::Blob(at)));
         (keys, self.param(Word::Constant(Constant::Word(count as u64))))
