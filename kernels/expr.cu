@@ -153,19 +153,7 @@ __device__ uint32_t expr_in_wide(const uint64_t* keys, uint64_t n, uint64_t key_
 
 // Keys as four words, the lowest first, in the order of the unsigned 256-bit numbers.
 __device__ uint32_t expr_in_huge(const Int256* keys, uint64_t n, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3) {
-    const Int256* set = warpline::global(keys);
-    const Int256 key = {{a0, a1, a2, a3}};
-    uint64_t low = 0;
-    uint64_t high = n;
-    while (low < high) {
-        const uint64_t middle = low + (high - low) / 2;
-        if (below(set[middle], key)) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return low < n && !below(key, set[low]);
+    return holds(warpline::global(keys), n, Int256{{a0, a1, a2, a3}});
 }
 
 // `set` holds n + 1 positions from its own start, then the texts, in the order of their bytes.
@@ -320,28 +308,16 @@ __device__ Huge expr_huge_multiply(uint64_t a0, uint64_t a1, uint64_t a2, uint64
 // `bad` where the divisor is zero or the quotient does not fit.
 __device__ Huge expr_huge_divide(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t b0, uint64_t b1,
                                  uint64_t b2, uint64_t b3) {
-    const Int256 a = {{a0, a1, a2, a3}};
-    const Int256 b = {{b0, b1, b2, b3}};
-    if (is_zero(b)) {
-        return {b, true};
-    }
-    Int256 rest = magnitude(a);
-    const Int256 quotient = divide(rest, magnitude(b));
-    return with_sign(quotient, a.negative() != b.negative(), false);
+    Int256 rest;
+    return warpline::quotient({{a0, a1, a2, a3}}, {{b0, b1, b2, b3}}, rest);
 }
 
-// `bad` where the divisor is zero or, as arrow-rs has it, the quotient does not fit.
+// `bad`, as arrow-rs has it, where the quotient is.
 __device__ Huge expr_huge_remainder(uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t b0, uint64_t b1,
                                     uint64_t b2, uint64_t b3) {
-    const Int256 a = {{a0, a1, a2, a3}};
-    const Int256 b = {{b0, b1, b2, b3}};
-    if (is_zero(b)) {
-        return {b, true};
-    }
-    Int256 rest = magnitude(a);
-    const Int256 quotient = divide(rest, magnitude(b));
-    const bool fits = with_sign(quotient, a.negative() != b.negative(), false).bad == 0;
-    return {a.negative() ? negated(rest) : rest, !fits};
+    Int256 rest;
+    const uint64_t bad = warpline::quotient({{a0, a1, a2, a3}}, {{b0, b1, b2, b3}}, rest).bad;
+    return {rest, bad};
 }
 
 // a / b for an even b > 0, rounded half away from zero.

@@ -92,6 +92,20 @@ __device__ __forceinline__ Huge with_sign(const Int256& magnitude, bool negative
     return {value, bad || (value.negative() != negative && !is_zero(value))};
 }
 
+// a / b, and what is left, with the sign of a; bad for a divisor of zero, whose `rest` is zero.
+__device__ __forceinline__ Huge quotient(const Int256& a, const Int256& b, Int256& rest) {
+    rest = magnitude(a);
+    if (is_zero(b)) {
+        rest = b;
+        return {b, true};
+    }
+    const Int256 value = divide(rest, magnitude(b));
+    if (a.negative()) {
+        rest = negated(rest);
+    }
+    return with_sign(value, a.negative() != b.negative(), false);
+}
+
 // The first `precision` digits, of which the last `scale` follow a point; a scale below zero adds zeros.
 template <typename Number>
 __device__ __forceinline__ uint8_t* format_decimal(uint8_t* end, Number rest, bool negative, uint32_t precision,

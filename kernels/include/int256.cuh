@@ -63,6 +63,13 @@ __device__ __forceinline__ bool below(const Int256& x, const Int256& y) {
     return less;
 }
 
+// In the order of unsigned numbers.
+__device__ __forceinline__ bool operator<(const Int256& x, const Int256& y) { return below(x, y); }
+
+__device__ __forceinline__ bool operator==(const Int256& x, const Int256& y) {
+    return x.limb[0] == y.limb[0] && x.limb[1] == y.limb[1] && x.limb[2] == y.limb[2] && x.limb[3] == y.limb[3];
+}
+
 __device__ __forceinline__ bool is_zero(const Int256& x) {
     return (x.limb[0] | x.limb[1] | x.limb[2] | x.limb[3]) == 0;
 }

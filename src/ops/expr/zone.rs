@@ -128,7 +128,9 @@ pub(super) fn on_calendar(
     let [first, last] = CALENDAR;
     let leaves = |value: i64| {
         let second = value.div_euclid(per_second(unit));
-        (first..=last).contains(&second) && !(first..=last).contains(&moved(second))
+        // No zone is a day ahead or behind.
+        let inner = (first + DAY..=last - DAY).contains(&second);
+        !inner && (first..=last).contains(&second) && !(first..=last).contains(&moved(second))
     };
     let values = compute::cast(array, &DataType::Int64)?;
     let leaves: BooleanArray = values.as_primitive::<Int64Type>().iter().map(|v| Some(v.is_some_and(leaves))).collect();

@@ -10,7 +10,7 @@ use warpline::ops::join::JoinType;
 use warpline::pipeline::{OnError, Pipeline};
 
 use crate::args::DemoArgs;
-use crate::commands::run::{drive, print, read_table, refuse_existing};
+use crate::commands::run::{drive, join_file, print, refuse_existing};
 use crate::demo::dataset;
 use crate::demo::predict::{PredictStage, Score};
 use crate::exit::{Exit, Failure, OrExit};
@@ -43,12 +43,10 @@ pub fn run(args: &DemoArgs) -> Result<(), Failure> {
     println!("model: {}, {} classes", model_path.display(), crate::demo::draw::CLASSES.len());
 
     let model = models::from_bytes(MODEL_FILE, MODEL).map_err(|e| Failure::from(e).with_exit(Exit::Model))?;
-    let labels = read_table(&folder.join(dataset::LABELS))?;
     let score = Arc::new(Score::default());
-    let pipeline = Pipeline::read_parquet(folder.join(dataset::IMAGES))?
-        .on(&ctx)
-        .filter(FILTER)?
-        .join(&labels, &["id"], JoinType::Inner)?
+    let images = Pipeline::read_parquet(folder.join(dataset::IMAGES))?.on(&ctx).filter(FILTER)?;
+    let labels = folder.join(dataset::LABELS);
+    let pipeline = join_file(images, &labels, &["id"], JoinType::Inner.into(), u64::MAX)?
         .image_to_tensor("jpeg", DecodeOptions::default(), PREPROCESS())?
         .infer("jpeg", model)?
         .stage(PredictStage::new(score.clone()))?

@@ -105,7 +105,7 @@ fn apply(pipeline: Pipeline, filter: Option<&Expr>) -> Result<Pipeline, Failure>
 
 /// Joins a Parquet file: in memory where it and an index take at most a quarter of the budget (a join holds at most half,
 /// and while it is made the file's batches too), else by partitions in a quarter of the budget and in files.
-fn join_file(
+pub fn join_file(
     pipeline: Pipeline,
     path: &Path,
     on: &[&str],
@@ -129,16 +129,6 @@ fn join_file(
         std::iter::from_fn(|| reader.next_batch(most, 1 << 16).map(|next| next.map(|(_, batch)| batch)).transpose());
     let table = table.into_iter().map(Ok).chain(rest);
     pipeline.join_partitioned(&schema, table, on, options, Spill::new(quarter)).map_err(|e| in_file(path, e))
-}
-
-/// A whole Parquet file in memory; at least one batch, so that an empty one has its schema.
-pub fn read_table(path: &Path) -> Result<Vec<RecordBatch>, Failure> {
-    let mut reader = ParquetReader::open(path).or_exit(Exit::Input)?;
-    let mut table = vec![RecordBatch::new_empty(reader.schema().clone())];
-    while let Some((_, batch)) = reader.next_batch(8 << 20, 1 << 16).or_exit(Exit::Input)? {
-        table.push(batch);
-    }
-    Ok(table)
 }
 
 fn in_file(path: &Path, error: Error) -> Failure {
