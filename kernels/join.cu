@@ -3,23 +3,24 @@
 // Algorithm: open addressing with linear probing at a load of at most a half, 16 bytes a slot: the row's code
 // (equal.cuh), which is the key itself where that is one word, and the matches of that key. `join_codes_rows` makes codes
 // of the built rows, `join_insert_rows` claims a slot for each different key by compare-and-swap and tells whether a key
-// came twice. If one did, rows are sorted by slot, stably (radix.cuh): `join_digits_u32`, `join_sums_u32`,
+// came twice. Where codes are keys, `join_codes_rows` also finds their range: keys no further apart than there are slots
+// get a table by their distance from the lowest instead, of matches alone, in the same memory. If a key came twice, rows are sorted by slot, stably (radix.cuh): `join_digits_u32`, `join_sums_u32`,
 // `join_scatter_u32` for each eight bits; `join_runs_slots` then gives each slot its run. Without duplicates a slot's
 // only match is its row.
 // Probing: `join_first_*` gives each row its first match, `join_select_*` the rows with or without one, `join_count_*`
 // each row's matches and, by decoupled look-back (scan.cuh has the source), where they go, for `join_expand_rows`.
 // They look rows up in the hash table (`table`), among pairs that met a condition (`pairs`, sorted by probe row), or, at
 // the end, built rows in what was noted of matches (`bits` a row, `groups` a key).
-// Buffers: probe and built, tables of KeyColumns (keys.cuh); slots, zeroed, a power of two; order, the built rows sorted
-// by slot, or null where slots hold rows; matched (may be null), a bit a built row; scratch, zeroed, a ScanScratch with
+// Buffers: probe and built, tables of KeyColumns (keys.cuh); range, zeroed, a KeyRange of the built keys, or null where
+// codes are no keys; slots, zeroed, a power of two; order, the built rows sorted by slot, or null where slots hold rows; matched (may be null), a bit a built row; scratch, zeroed, a ScanScratch with
 // a state per tile.
 // Nulls: a null key matches nothing, or with kNullsEqual a null. NaN matches NaN and -0.0 0.0. Overflow: rows are below
 // 2^31, positions of pairs have 64 bits.
 // Launch: 256 threads; codes, insert and first grid-stride; select and count a block per 1,024 rows; expand a block per
 // 1,024 pairs; digits and scatter a block per 2,048 rows, sums one per 1,024 counts.
 // Bytes per row: codes reads the keys, writes 8 and 1/8; insert reads those, reads and writes a slot, writes 4. A
-// probed row reads its keys and, where keys are one word, 1.5 slots on average at the highest load; other keys are
-// compared with the built row's on top. first writes 4, select 4 or 8 a kept row, count 12. expand reads 12 and writes
+// probed row reads its keys and, where keys are one word, nothing if it is out of their range, else its place in a table
+// of all keys or 1.5 slots on average at the highest load; other keys are compared with the built row's on top. first writes 4, select 4 or 8 a kept row, count 12. expand reads 12 and writes
 // 8 a pair, and reads 4 of order.
 // Determinism: which slot a key has depends on the schedule, what is found in it does not.
 
@@ -48,8 +49,11 @@ struct Policy {
     static constexpr uint32_t kTileRows = kThreads * kSteps;
 };
 
+// A flag beside EqualFlags: slots are the matches of each key from the lowest on.
+constexpr uint32_t kDirect = 4;
+
 // Positions of matches in `order`: [first, end), empty in a free slot and where nothing matches.
-struct Matches {
+struct alignas(8) Matches {
     uint32_t first;
     uint32_t end;
 
@@ -67,6 +71,23 @@ __device__ __forceinline__ Slot read_slot(const Slot* __restrict__ slots, uint64
     return {words.x, {static_cast<uint32_t>(words.y), static_cast<uint32_t>(words.y >> 32)}};
 }
 
+// The matches of slot `i`, alone or behind a code.
+__device__ __forceinline__ Matches* matches_at(Slot* slots, uint64_t i, bool direct) {
+    return direct ? reinterpret_cast<Matches*>(slots) + i : &slots[i].matches;
+}
+
+// The range of codes as signed numbers, by what raises both words from zero: numbers of an order that does not have signs,
+// the lowest complemented. Without codes it ranges over two numbers, which no key has then.
+struct KeyRange {
+    unsigned long long lowest;
+    unsigned long long highest;
+
+    __device__ __forceinline__ uint64_t from() const { return ~lowest ^ kSign; }
+    __device__ __forceinline__ uint64_t span() const { return highest - ~lowest; }
+
+    static constexpr unsigned long long kSign = 1ull << 63;
+};
+
 template <typename T>
 __device__ __forceinline__ T read_shared_by_blocks(const T* word) {
     return *const_cast<const volatile T*>(word);
@@ -80,6 +101,8 @@ struct TableFinder {
     uint32_t flags;
     const Slot* slots;
     uint64_t mask;
+    uint64_t from;  // the lowest of the built codes and how far the highest is from it
+    uint64_t span;
     const uint32_t* order;
 
     __device__ __forceinline__ uint32_t row(uint32_t position) const {
@@ -88,8 +111,11 @@ struct TableFinder {
 
     __device__ __forceinline__ Matches find(uint64_t probe_row) const {
         const KeyCode code = warpline::key_code(probe, columns, flags, probe_row);
-        if (!code.comparable) {
+        if (!code.comparable || code.word - from > span) {
             return {0, 0};
+        }
+        if ((flags & kDirect) != 0) {
+            return reinterpret_cast<const Matches*>(slots)[code.word - from];
         }
         for (uint64_t i = warpline::mixed(code.word) & mask;; i = (i + 1) & mask) {
             const Slot slot = read_slot(slots, i);
@@ -325,10 +351,18 @@ __device__ __forceinline__ uint64_t row_at(const uint64_t* __restrict__ offsets,
 
 }  // namespace
 
-// Codes of rows, and which of them are comparable.
+// Raises a word that other blocks raise too.
+__device__ __forceinline__ void raise(unsigned long long* word, unsigned long long value) {
+    if (read_shared_by_blocks(word) < value) {
+        atomicMax(word, value);
+    }
+}
+
+// Codes of rows, which of them are comparable, and their range.
 extern "C" __global__ void __launch_bounds__(Policy::kThreads)
     join_codes_rows(const KeyColumn* table, uint32_t columns, uint32_t flags, uint64_t n, uint64_t* codes,
-                    uint32_t* comparable) {
+                    uint32_t* comparable, KeyRange* range) {
+    KeyRange own{0, 0};
     for (uint64_t word = warpline::grid_thread() & ~31ull; word < n; word += warpline::grid_threads()) {
         const uint64_t row = word + lane_id();
         KeyCode code{0, false};
@@ -336,10 +370,29 @@ extern "C" __global__ void __launch_bounds__(Policy::kThreads)
             code = warpline::key_code(table, columns, flags, row);
             codes[row] = code.word;
         }
+        if (code.comparable) {
+            const unsigned long long biased = code.word ^ KeyRange::kSign;
+            own.lowest = ~biased > own.lowest ? ~biased : own.lowest;
+            own.highest = biased > own.highest ? biased : own.highest;
+        }
         const uint32_t packed = __ballot_sync(kFullWarp, code.comparable);
         if (lane_id() == 0) {
             comparable[word / 32] = packed;
         }
+    }
+    if (range == nullptr) {
+        return;
+    }
+#pragma unroll
+    for (uint32_t step = 16; step > 0; step /= 2) {
+        const unsigned long long lowest = __shfl_xor_sync(kFullWarp, own.lowest, step);
+        const unsigned long long highest = __shfl_xor_sync(kFullWarp, own.highest, step);
+        own.lowest = lowest > own.lowest ? lowest : own.lowest;
+        own.highest = highest > own.highest ? highest : own.highest;
+    }
+    if (lane_id() == 0) {
+        raise(&range->lowest, own.lowest);
+        raise(&range->highest, own.highest);
     }
 }
 
@@ -347,23 +400,28 @@ extern "C" __global__ void __launch_bounds__(Policy::kThreads)
 // claimed it; its code and its only match are written for the case that no key has two.
 extern "C" __global__ void __launch_bounds__(Policy::kThreads)
     join_insert_rows(const KeyColumn* table, uint32_t columns, uint32_t flags, const uint64_t* codes,
-                     const uint32_t* comparable, uint64_t n, uint64_t mask, Slot* slots, uint32_t* slot_of_row,
-                     uint32_t* twice) {
+                     const uint32_t* comparable, const KeyRange* range, uint64_t n, uint64_t mask, Slot* slots,
+                     uint32_t* slot_of_row, uint32_t* twice) {
+    const uint64_t from = range == nullptr ? 0 : range->from();
+    const bool direct = range != nullptr && range->span() <= mask;
     for (uint64_t row = warpline::grid_thread(); row < n; row += warpline::grid_threads()) {
         if (!warpline::bit_at(comparable, row)) {
             slot_of_row[row] = kNoSource;
             continue;
         }
         const uint64_t code = codes[row];
-        uint64_t i = warpline::mixed(code) & mask;
+        uint64_t i = direct ? code - from : warpline::mixed(code) & mask;
         for (;; i = (i + 1) & mask) {
-            uint32_t end = read_shared_by_blocks(&slots[i].matches.end);
+            Matches* const matches = matches_at(slots, i, direct);
+            uint32_t end = read_shared_by_blocks(&matches->end);
             if (end == 0) {
-                end = atomicCAS(&slots[i].matches.end, 0u, static_cast<uint32_t>(row + 1));
+                end = atomicCAS(&matches->end, 0u, static_cast<uint32_t>(row + 1));
             }
             if (end == 0) {
-                slots[i].code = code;
-                slots[i].matches.first = static_cast<uint32_t>(row);
+                if (!direct) {
+                    slots[i].code = code;
+                }
+                matches->first = static_cast<uint32_t>(row);
                 break;
             }
             if (codes[end - 1] == code && ((flags & warpline::kCodeIsKey) != 0 ||
@@ -417,17 +475,18 @@ extern "C" __global__ void __launch_bounds__(warpline::Radix::kThreads)
 
 // The run of each slot among the sorted slots of rows.
 extern "C" __global__ void __launch_bounds__(Policy::kThreads)
-    join_runs_slots(const uint32_t* sorted, uint64_t n, Slot* slots) {
+    join_runs_slots(const uint32_t* sorted, uint64_t n, uint32_t flags, Slot* slots) {
+    const bool direct = (flags & kDirect) != 0;
     for (uint64_t i = warpline::grid_thread(); i < n; i += warpline::grid_threads()) {
         const uint32_t slot = sorted[i];
         if (slot == kNoSource) {
             continue;
         }
         if (i == 0 || sorted[i - 1] != slot) {
-            slots[slot].matches.first = static_cast<uint32_t>(i);
+            matches_at(slots, slot, direct)->first = static_cast<uint32_t>(i);
         }
         if (i + 1 == n || sorted[i + 1] != slot) {
-            slots[slot].matches.end = static_cast<uint32_t>(i + 1);
+            matches_at(slots, slot, direct)->end = static_cast<uint32_t>(i + 1);
         }
     }
 }
@@ -483,10 +542,10 @@ extern "C" __global__ void __launch_bounds__(Policy::kThreads)
         select_rows(FINDER, n, want != 0, matched, left, right, total, scratch);                                   \
     }
 
-#define WARPLINE_TABLE_FINDER TableFinder{probe, built, columns, flags, slots, mask, order}
+#define WARPLINE_TABLE_FINDER TableFinder{probe, built, columns, flags, slots, mask, from, span, order}
 #define WARPLINE_TABLE_ARGUMENTS                                                                                   \
     const KeyColumn *probe, const KeyColumn *built, uint32_t columns, uint32_t flags, const Slot *slots,           \
-        uint64_t mask, const uint32_t *order
+        uint64_t mask, uint64_t from, uint64_t span, const uint32_t *order
 #define WARPLINE_PAIR_FINDER PairFinder{left_pairs, right_pairs, pairs}
 #define WARPLINE_PAIR_ARGUMENTS const uint32_t *left_pairs, const uint32_t *right_pairs, uint64_t pairs
 #define WARPLINE_GROUP_FINDER GroupFinder{WARPLINE_TABLE_FINDER, bits}

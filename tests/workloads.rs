@@ -105,6 +105,10 @@ enum Skew {
     Keys(i64),
 }
 
+/// An odd number, which spreads integers over all 64 bits and keeps different ones different: no table of all numbers
+/// between the lowest and the highest key is possible then.
+const SPREAD: i64 = 0x9e37_79b9_7f4a_7c15_u64 as i64;
+
 /// A key of i64 and a number for each row.
 fn keyed(skew: Skew) -> Batch {
     let mut random = Random(6);
@@ -113,7 +117,8 @@ fn keyed(skew: Skew) -> Batch {
         Skew::Zipf => (random.below(1 << 30) as f64 / f64::from(1 << 30) * (ROWS as f64).ln()).exp() as i64,
         Skew::Keys(keys) => random.below(keys as usize) as i64,
     };
-    let keys: ArrayRef = Arc::new(Int64Array::from_iter_values((0..ROWS).map(&mut key)));
+    let keys = (0..ROWS).map(|row| key(row).wrapping_mul(SPREAD));
+    let keys: ArrayRef = Arc::new(Int64Array::from_iter_values(keys));
     let number: ArrayRef = Arc::new(Int32Array::from_iter_values(0..ROWS as i32));
     Batch::from_record_batch(&RecordBatch::try_from_iter([("key", keys), ("number", number)]).expect("a batch"))
 }
@@ -146,12 +151,13 @@ fn without_nulls(ctx: &ExecCtx) -> usize {
 }
 
 /// A table of 100,000 rows by a key of i64 that no two rows share, probed with as many rows, of which half have a match.
-/// Keys are read, a slot of 16 bytes for each row of the table is written and one for each probed row read; pairs of row
-/// numbers are written and read, and the columns of both sides are read and written for the joined rows.
-fn joined_by_key(ctx: &ExecCtx) -> usize {
+/// Keys are read, a slot of so many bytes for each row of the table is written and one for each probed row read; pairs of
+/// row numbers are written and read, and the columns of both sides are read and written for the joined rows.
+fn joined_by_key(apart: i64, slot: usize, ctx: &ExecCtx) -> usize {
     let keys = |first: i64| -> ArrayRef {
         // Every number once, in an order that is not theirs.
-        Arc::new(Int64Array::from_iter_values((0..ROWS as i64).map(|i| first + i * 7919 % ROWS as i64)))
+        let numbers = (0..ROWS as i64).map(|i| first + i * 7919 % ROWS as i64);
+        Arc::new(Int64Array::from_iter_values(numbers.map(|number| number.wrapping_mul(apart))))
     };
     let number: ArrayRef = Arc::new(Int64Array::from_iter_values(0..ROWS as i64));
     let side = |name, first| {
@@ -162,7 +168,7 @@ fn joined_by_key(ctx: &ExecCtx) -> usize {
     let join = HashJoin::build(ctx, &table, &["key"], batch.schema(), JoinType::Inner).expect("builds");
     let output = join.probe(ctx, &batch).expect("joins");
     assert_eq!(output.num_rows(), ROWS / 2);
-    2 * 8 * ROWS + 2 * 16 * ROWS + 2 * 8 * ROWS / 2 + 2 * output.nbytes()
+    2 * 8 * ROWS + 2 * slot * ROWS + 2 * 8 * ROWS / 2 + 2 * output.nbytes()
 }
 
 /// All rows but the first of three columns. They are read and written, but for what the slice shares.
@@ -279,7 +285,7 @@ fn decoded_in_several_scans(ctx: &ExecCtx) -> usize {
 /// An operator: the name of its kernel file, what is done, and how.
 type Workload = (&'static str, &'static str, fn(&ExecCtx) -> usize);
 
-const WORKLOADS: [Workload; 22] = [
+const WORKLOADS: [Workload; 23] = [
     ("drop_nulls", "100,000 rows of i64 and two of i32 with nulls, by those", without_nulls),
     ("expr", "half of 100,000 rows of i64 and nullable i32, by a condition on both", filter_where),
     ("expr_project", "two of i64 and a boolean of 100,000 rows of i64 and nullable i32", projected),
@@ -294,7 +300,11 @@ const WORKLOADS: [Workload; 22] = [
     ("join_build_uniform", "a table of 100,000 rows of 50,000 keys of i64", |ctx| built_under(Skew::Uniform, ctx)),
     ("join_build_zipf", "the same of keys under Zipf's law", |ctx| built_under(Skew::Zipf, ctx)),
     ("join_build_few_keys", "the same of 25 keys", |ctx| built_under(Skew::Keys(25), ctx)),
-    ("join", "100,000 rows of two columns with another 100,000 by i64, half with a match", joined_by_key),
+    ("join", "100,000 rows of two columns with another 100,000 by i64, half with a match", |ctx| {
+        joined_by_key(SPREAD, 16, ctx)
+    }),
+    // The half without a match is past the highest key, so half of the places are read.
+    ("join_direct", "the same by numbers that follow each other", |ctx| joined_by_key(1, 8, ctx) - 8 * ROWS / 2),
     ("jpeg_decode", "2 images of 500x375, 4:2:0, quality 85", decoded),
     ("jpeg_decode_mixed", "24 images of 96x128 to 1280x720, 4:2:0, qualities 60 to 95", decoded_mixed),
     ("jpeg_decode_several_scans", "16 progressive images of 96x128 and 500x375, 4:2:0", decoded_in_several_scans),

@@ -5,7 +5,9 @@ mod partitioned;
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, NullArray, RecordBatch, StringArray, UInt32Array};
+use arrow::array::{
+    ArrayRef, AsArray, Float64Array, Int64Array, NullArray, RecordBatch, StringArray, UInt32Array, UInt64Array,
+};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Int64Type};
 use arrow::util::display::array_value_to_string;
@@ -17,9 +19,9 @@ use warpline::{Batch, Column, Error, ExecCtx, ops};
 use crate::common::samples::{NULLS, Nulls, Random, every_type, only};
 use crate::common::{assert_same, cases, contexts, with_device};
 
-/// Two key columns and a row number, from small values so that keys repeat.
-fn table(keys: &[(Option<i64>, Option<u8>)], types: &[DataType; 2], payload: &str) -> RecordBatch {
-    let first: ArrayRef = Arc::new(keys.iter().map(|k| k.0).collect::<Int64Array>());
+/// Two key columns, of which the first is `apart` times the given keys, and a row number.
+fn table(keys: &[(Option<i64>, Option<u8>)], apart: i64, types: &[DataType; 2], payload: &str) -> RecordBatch {
+    let first: ArrayRef = Arc::new(keys.iter().map(|k| k.0.map(|key| key * apart)).collect::<Int64Array>());
     let second: ArrayRef = Arc::new(keys.iter().map(|k| k.1.map(|c| format!("key {c}"))).collect::<StringArray>());
     let number: ArrayRef = Arc::new((0..keys.len() as i64).map(Some).collect::<Int64Array>());
     let columns = [("a", cast(&first, &types[0])), ("b", cast(&second, &types[1])), (payload, Ok(number))];
@@ -154,23 +156,27 @@ struct Case {
     residual: bool,
     chunk: usize,
     split: usize,
+    /// 1, or so much that few keys are too far apart for a table of all numbers between them.
+    apart: i64,
 }
 
 prop_compose! {
     fn case()(
         left in keys(), right in keys(), types in [types(), types()], on in 1usize..3, kind in 0usize..9,
         nulls in any::<bool>(), residual in any::<bool>(), chunk in 1usize..40, split in 0usize..70,
+        apart in prop_oneof![Just(1), Just(42)],
     ) -> Case {
         // Left rows always have a first row, so that the reference knows their width.
         let left = [vec![(Some(1), None)], left].concat();
-        Case { left, right, types, on, kind: KINDS[kind], nulls, residual, chunk, split }
+        Case { left, right, types, on, kind: KINDS[kind], nulls, residual, chunk, split, apart }
     }
 }
 
 /// The join of a case, whole and in chunks of two batches, against nested loops.
 fn check(ctx: &ExecCtx, case: &Case) {
-    let Case { types, on, kind, nulls, residual, chunk, split, .. } = case.clone();
-    let (left, right) = (table(&case.left, &types[0], "row"), table(&case.right, &types[1], "number"));
+    let Case { types, on, kind, nulls, residual, chunk, split, apart, .. } = case.clone();
+    let [left, right] = [(&case.left, &types[0], "row"), (&case.right, &types[1], "number")]
+        .map(|(keys, types, payload)| table(keys, apart, types, payload));
     let mut options = JoinOptions::new(kind).null_equals_null(nulls);
     if residual {
         options = options.residual(Expr::parse("row < number").expect("a condition"));
@@ -280,6 +286,57 @@ fn unique(rows: usize) -> Batch {
     )
 }
 
+/// The same with keys too far apart for a table of all numbers between them.
+fn sparse(batch: &Batch) -> Batch {
+    let record = batch.to_record_batch().expect("host");
+    let keys = record.column(0).as_primitive::<Int64Type>();
+    let keys: ArrayRef = Arc::new(keys.unary::<_, Int64Type>(|key| key.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64)));
+    let columns = vec![keys, record.column(1).clone()];
+    Batch::from_record_batch(&RecordBatch::try_new(record.schema(), columns).expect("a batch"))
+}
+
+/// Keys close to each other and far apart, wherever their numbers are, and probed keys outside all of them.
+#[test]
+fn ranges_of_keys_at_the_ends_of_their_types() {
+    let types = [
+        (DataType::Int64, i64::MIN, i64::MAX),
+        (DataType::UInt64, i64::MIN, i64::MAX),
+        (DataType::Int32, i32::MIN.into(), i32::MAX.into()),
+        (DataType::Int8, i8::MIN.into(), i8::MAX.into()),
+    ];
+    for (to, least, most) in types {
+        let near = |lowest: i64, count: i64| (0..count).map(|i| Some(lowest + i * 5 % count)).collect::<Vec<_>>();
+        let ends = vec![Some(least), Some(most), None, Some(0), Some(-1), Some(most - 1)];
+        let twice = [near(-3, 7), near(-3, 4), vec![None]].concat();
+        for built in [near(least, 9), near(most - 8, 9), near(-4, 9), near(7, 1), ends, twice, vec![None, None]] {
+            let beside = |key: &i64| [-1, 0, 1].map(|step| Some(key.wrapping_add(step)));
+            let probed: Vec<_> = built.iter().flatten().flat_map(beside).chain([None, Some(1 << 40)]).collect();
+            let [left, right] =
+                [(&probed, "row"), (&built, "number")].map(|(keys, payload)| numbered(keys, &to, payload));
+            for kind in [JoinType::Inner, JoinType::Full, JoinType::LeftAnti, JoinType::RightSemi] {
+                let expected = reference(&left, &right, 1, kind, false, |_, _| true);
+                let check = |ctx: &ExecCtx| {
+                    let join = build(ctx, &right, &["k"], &left, JoinOptions::new(kind));
+                    let found = (cells(&probe(ctx, &join, &left)), cells(&finish(ctx, &join)));
+                    assert_eq!(found, expected, "{kind:?} of {built:?} as {to}");
+                };
+                check(&host());
+                with_device(check);
+            }
+        }
+    }
+}
+
+/// Keys of a type, null where they do not fit, the upper half of unsigned ones being the negative numbers; and row numbers.
+fn numbered(keys: &[Option<i64>], to: &DataType, payload: &str) -> RecordBatch {
+    let key: ArrayRef = match to {
+        DataType::UInt64 => Arc::new(keys.iter().map(|key| key.map(|key| key as u64)).collect::<UInt64Array>()),
+        _ => cast(&Int64Array::from(keys.to_vec()), to).expect("numbers"),
+    };
+    let number: ArrayRef = Arc::new(Int64Array::from_iter_values(0..keys.len() as i64));
+    RecordBatch::try_from_iter_with_nullable([("k", key, true), (payload, number, true)]).expect("a batch")
+}
+
 /// Tiles of the kernels are of 1,024 rows or pairs, those of the sort of 2,048 rows.
 #[test]
 fn sizes_at_the_borders_of_tiles() {
@@ -289,6 +346,9 @@ fn sizes_at_the_borders_of_tiles() {
             let nulls = JoinOptions::new(kind).null_equals_null(i % 2 == 1);
             same_on_a_device(&left, &numbers(rows, rows + 1, 2), &["k"], &nulls);
             same_on_a_device(&left, &unique(rows), &["k"], &JoinOptions::new(kind));
+            for right in [numbers(rows, rows + 1, 2), unique(rows)] {
+                same_on_a_device(&sparse(&left), &sparse(&right), &["k"], &nulls);
+            }
         }
     }
     let [some, none] = [300, 0].map(|rows| numbers(rows, 100, 3));
@@ -330,7 +390,7 @@ fn floats_match_as_in_datafusion() {
 
 #[test]
 fn a_residual_that_fails_names_the_probe_row() {
-    let batch = table(&[(Some(1), Some(1)), (Some(2), Some(1))], &[DataType::Int64, DataType::Utf8], "row");
+    let batch = table(&[(Some(1), Some(1)), (Some(2), Some(1))], 1, &[DataType::Int64, DataType::Utf8], "row");
     let options = JoinOptions::new(JoinType::LeftAnti).residual(Expr::parse("1 / (1 - row) > 0").expect("a condition"));
     for ctx in contexts() {
         let join = build(&ctx, &batch, &["a"], &batch, options.clone());
@@ -345,8 +405,8 @@ fn a_residual_that_fails_names_the_probe_row() {
 
 #[test]
 fn full_joins_merge_keys_of_different_types() {
-    let left = table(&[(Some(1), None)], &[DataType::UInt8, DataType::Utf8], "row");
-    let right = table(&[(Some(1000), None)], &[DataType::Int32, DataType::Utf8], "number");
+    let left = table(&[(Some(1), None)], 1, &[DataType::UInt8, DataType::Utf8], "row");
+    let right = table(&[(Some(1000), None)], 1, &[DataType::Int32, DataType::Utf8], "number");
     for ctx in contexts() {
         let join = build(&ctx, &right, &["a"], &left, JoinType::Full.into());
         assert_eq!(join.schema().field(0).data_type(), &DataType::Int64);
@@ -373,7 +433,7 @@ fn keys_of_the_null_type_match_nothing_unless_nulls_do() {
 #[test]
 fn one_hot_key_gives_every_pair_in_chunks() {
     let keys = vec![(Some(1), None); 700];
-    let [left, right] = ["row", "number"].map(|name| table(&keys, &[DataType::Int64, DataType::Utf8], name));
+    let [left, right] = ["row", "number"].map(|name| table(&keys, 1, &[DataType::Int64, DataType::Utf8], name));
     for ctx in contexts() {
         let join = build(&ctx, &right, &["a"], &left, JoinType::Inner.into());
         let mut expected = 0..700 * 700;
@@ -390,7 +450,7 @@ fn one_hot_key_gives_every_pair_in_chunks() {
 
 #[test]
 fn names_that_clash_get_a_suffix_and_left_columns_are_nullable() {
-    let left = table(&[(Some(1), Some(1))], &[DataType::Int64, DataType::Utf8], "row");
+    let left = table(&[(Some(1), Some(1))], 1, &[DataType::Int64, DataType::Utf8], "row");
     let join = build(&host(), &left, &["a"], &left, JoinType::Left.into());
     let names: Vec<&str> = join.schema().fields().iter().map(|f| f.name().as_str()).collect();
     assert_eq!(names, ["a", "b", "row", "b_right", "row_right"]);
@@ -399,7 +459,7 @@ fn names_that_clash_get_a_suffix_and_left_columns_are_nullable() {
 
 #[test]
 fn mistakes_name_the_column() {
-    let left = table(&[(Some(1), Some(1))], &[DataType::Int64, DataType::Utf8], "row");
+    let left = table(&[(Some(1), Some(1))], 1, &[DataType::Int64, DataType::Utf8], "row");
     let message = |on: &[&str], table: &RecordBatch| {
         let table = Batch::from_record_batch(table);
         let result = HashJoin::build(&host(), &table, on, &left.schema(), JoinType::Inner);

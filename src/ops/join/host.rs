@@ -1,13 +1,16 @@
-//! Host twin: keys in arrow-rs's row format, which makes keys of any types comparable bytes, and a hash map over them.
+//! Host twin: an index of the table by its keys, and the columns of rows that match.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, SchemaRef};
+use rayon::prelude::*;
 
-use super::keys::{Index, Keys, cast_key};
+use super::index::{END, Index};
+use super::keys::{Keys, cast_key};
 use super::spec::{Residual, Spec, of_probe_row};
 use super::{JoinType, OP};
 use crate::column::layout::Layout;
@@ -16,6 +19,8 @@ use crate::ops::gather::host as gather;
 
 /// Stands for no built row.
 const NONE: u32 = u32::MAX;
+/// Probed rows of a task.
+const TASK_ROWS: usize = 1 << 15;
 /// Pairs that a residual condition sees at a time.
 pub(super) const RESIDUAL_ROWS: usize = 1 << 16;
 
@@ -57,7 +62,11 @@ impl Table {
         let pairs = self.pairs(spec, batch)?;
         if remember && !self.matched.is_empty() {
             for row in &pairs.right {
-                self.matched[*row as usize / 32].fetch_or(1 << (row % 32), Ordering::Relaxed);
+                let (word, bit) = (&self.matched[*row as usize / 32], 1 << (row % 32));
+                // A hot key is noted once, as threads that write to one word wait for each other.
+                if word.load(Ordering::Relaxed) & bit == 0 {
+                    word.fetch_or(bit, Ordering::Relaxed);
+                }
             }
         }
         Ok(pairs.joined(spec.kind(), batch.num_rows()))
@@ -68,13 +77,9 @@ impl Table {
         let name = |key: usize| spec.probe_schema().field(spec.probe_keys[key]).name().as_str();
         let rows = keys.first().map_or(0, |key| key.len());
         let keys = Keys::of(keys, name, &spec.key_types, spec.options.null_equals_null)?;
-        let (mut pairs, mut most) = (0, 0);
-        for row in 0..rows {
-            let count = u64::from(self.index.count(keys.get(row)).max(u32::from(outer)));
-            pairs += count;
-            most = count.max(most);
-        }
-        Ok((pairs, most))
+        let firsts = self.index.firsts(&keys, 0..rows).into_iter();
+        let counts = firsts.map(|first| u64::from(self.index.count(first).max(u32::from(outer))));
+        Ok(counts.fold((0, 0), |(pairs, most), count| (pairs + count, most.max(count))))
     }
 
     /// The pairs of rows that match, by probe row, then built row. Where the join only asks whether a probe row has a
@@ -82,18 +87,35 @@ impl Table {
     fn pairs(&self, spec: &Spec, batch: &RecordBatch) -> Result<Pairs> {
         let keys = Keys::new(batch, &spec.probe_keys, &spec.key_types, spec.options.null_equals_null)?;
         let left_only = !spec.kind().pairs() && !spec.kind().gives_built_rows();
-        let most = if left_only && spec.residual.is_none() { 1 } else { usize::MAX };
-        let mut pairs = Pairs::default();
-        for row in 0..batch.num_rows() {
-            for matched in self.index.matches(keys.get(row)).take(most) {
-                pairs.left.push(row as u32);
-                pairs.right.push(matched);
-            }
-        }
+        let one_each = self.index.is_unique() || (left_only && spec.residual.is_none());
+        let tasks = (0..batch.num_rows()).into_par_iter().step_by(TASK_ROWS).map(|from| {
+            let rows = from..batch.num_rows().min(from + TASK_ROWS);
+            self.pairs_of(rows.clone(), &self.index.firsts(&keys, rows), one_each)
+        });
+        let pairs = Pairs::concat(tasks.collect());
         match &spec.residual {
             None => Ok(pairs),
             Some(residual) => self.meeting(spec, residual, batch, &pairs),
         }
+    }
+
+    /// The pairs of a range of rows whose first matches these are; with `one_each` no others.
+    fn pairs_of(&self, rows: Range<usize>, firsts: &[u32], one_each: bool) -> Pairs {
+        let found = rows.map(|row| row as u32).zip(firsts).filter(|(_, first)| **first != END);
+        let matches =
+            |first: &u32| if one_each { usize::from(*first != END) } else { self.index.count(*first) as usize };
+        let total = firsts.iter().map(matches).sum();
+        let mut pairs = Pairs { left: Vec::with_capacity(total), right: Vec::with_capacity(total) };
+        for (row, first) in found {
+            if one_each {
+                pairs.left.push(row);
+                pairs.right.push(*first);
+            } else {
+                pairs.right.extend(self.index.chain(*first));
+                pairs.left.resize(pairs.right.len(), row);
+            }
+        }
+        pairs
     }
 
     /// The pairs that meet the residual condition.
@@ -182,6 +204,16 @@ struct Pairs {
 }
 
 impl Pairs {
+    /// Pairs of rows that follow each other.
+    fn concat(mut parts: Vec<Pairs>) -> Self {
+        if parts.len() == 1 {
+            return parts.remove(0);
+        }
+        let columns = parts.into_iter().map(|part| (part.left, part.right));
+        let (left, right): (Vec<_>, Vec<_>) = columns.unzip();
+        Pairs { left: left.concat(), right: right.concat() }
+    }
+
     /// The joined rows that probing gives, from the matches of a batch of `rows` rows.
     fn joined(self, kind: JoinType, rows: usize) -> Joined {
         let has_match = || {
@@ -251,7 +283,8 @@ impl Joined {
 }
 
 fn take_all<'a>(columns: impl IntoIterator<Item = &'a ArrayRef>, rows: &[u32]) -> Result<Vec<ArrayRef>> {
-    columns.into_iter().map(|column| taken(column, rows)).collect()
+    let columns: Vec<&ArrayRef> = columns.into_iter().collect();
+    columns.into_par_iter().map(|column| taken(column, rows)).collect()
 }
 
 /// The rows of these numbers. What has no layout on a device arrow-rs takes.

@@ -1,123 +1,39 @@
-//! Keys of both tables brought to common types and made comparable bytes, and the index of the built table by them.
+//! Keys of both tables brought to common types and made comparable: words, or bytes.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::array::{Array, ArrayData, ArrayRef, AsArray, RecordBatch};
+use arrow::buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
 use arrow::compute::can_cast_types;
-use arrow::datatypes::{ArrowPrimitiveType, DataType, Float16Type, Float32Type, Float64Type, Schema};
+use arrow::datatypes::{ArrowNativeType, ArrowPrimitiveType, DataType, Float16Type, Float32Type, Float64Type, Schema};
 use arrow::row::{RowConverter, Rows, SortField};
 
 use super::OP;
 use crate::error::{Error, Result};
 use crate::ops::expr::cast;
+use crate::ops::hash::algorithms::xxhash64;
 
-/// End of a chain of equal keys.
-pub(super) const END: u32 = u32::MAX;
-
-/// Built rows by key: a table of the first row of each key, with linear probing, and for each row the next one with the
-/// same key.
-#[derive(Debug)]
-pub(super) struct Index {
-    /// As many as a power of two, half of them free at least.
-    slots: Vec<Slot>,
-    next: Vec<u32>,
-    /// How many rows a chain has from this row on; empty where no key comes twice.
-    chains: Vec<u32>,
-    keys: Rows,
-}
-
-/// The upper half of a key's hash, which saves most looks at other keys, and its first row; [`END`] in a free slot.
-#[derive(Clone, Copy, Debug)]
-struct Slot {
-    tag: u32,
-    row: u32,
-}
-
-impl Index {
-    /// Indexes rows from the last to the first, so that chains run in row order.
-    pub(super) fn new(keys: Keys, len: usize) -> Self {
-        let slots = vec![Slot { tag: 0, row: END }; (2 * len).next_power_of_two()];
-        let mut index = Index { slots, next: vec![END; len], chains: Vec::new(), keys: keys.rows };
-        for row in (0..len).rev() {
-            if !keys.matchable.as_ref().is_none_or(|matchable| matchable.value(row)) {
-                continue;
-            }
-            let hash = hash(index.keys.row(row).data());
-            let at = index.find(index.keys.row(row).data(), hash);
-            index.next[row] = index.slots[at].row;
-            index.slots[at] = Slot { tag: (hash >> 32) as u32, row: row as u32 };
-        }
-        if index.next.iter().any(|next| *next != END) {
-            index.chains = vec![1; len];
-            for row in (0..len).rev().filter(|row| index.next[*row] != END) {
-                index.chains[row] += index.chains[index.next[row] as usize];
-            }
-        }
-        index
-    }
-
-    /// The slot that a key has or would get.
-    fn find(&self, key: &[u8], hash: u64) -> usize {
-        let (mask, tag) = (self.slots.len() - 1, (hash >> 32) as u32);
-        let mut at = hash as usize & mask;
-        loop {
-            let slot = self.slots[at];
-            if slot.row == END || (slot.tag == tag && self.keys.row(slot.row as usize).data() == key) {
-                return at;
-            }
-            at = (at + 1) & mask;
-        }
-    }
-
-    pub(super) fn nbytes(&self) -> usize {
-        self.slots.len() * size_of::<Slot>() + 4 * (self.next.len() + self.chains.len()) + self.keys.size()
-    }
-
-    /// Whether no two rows have the same key.
-    pub(super) fn is_unique(&self) -> bool {
-        self.chains.is_empty()
-    }
-
-    /// How many built rows have this key.
-    pub(super) fn count(&self, key: Option<&[u8]>) -> u32 {
-        match key.map_or(END, |key| self.slots[self.find(key, hash(key))].row) {
-            END => 0,
-            row => self.chains.get(row as usize).copied().unwrap_or(1),
-        }
-    }
-
-    /// The built rows with this key, ascending; none for no key.
-    pub(super) fn matches(&self, key: Option<&[u8]>) -> impl Iterator<Item = u32> {
-        let mut row = key.map_or(END, |key| self.slots[self.find(key, hash(key))].row);
-        std::iter::from_fn(move || {
-            let this = (row != END).then_some(row)?;
-            row = self.next[this as usize];
-            Some(this)
-        })
-    }
-}
-
-/// A hash of a key's bytes: the finalizer of MurmurHash3_x64_128 (Appleby, smhasher) after each word.
-fn hash(key: &[u8]) -> u64 {
-    let mix = |hash: u64, word: u64| {
-        let hash = (hash ^ word).wrapping_mul(0xff51_afd7_ed55_8ccd);
-        let hash = (hash ^ hash >> 33).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-        hash ^ hash >> 33
-    };
-    let (words, tail) = key.as_chunks::<8>();
-    let hash = words.iter().fold(key.len() as u64, |hash, word| mix(hash, u64::from_le_bytes(*word)));
-    match tail {
-        [] => hash,
-        _ => mix(hash, tail.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))),
-    }
-}
-
-/// Key columns in row format.
+/// Keys of rows, which are equal where these are. Both sides of a join have the same form.
 pub(super) struct Keys {
-    rows: Rows,
-    /// Rows that may match one; all where there is none.
-    matchable: Option<BooleanBuffer>,
+    pub(super) form: Form,
+    pub(super) matchable: Matchable,
+}
+
+/// The rows whose key may equal one; all where there is no bitmap.
+pub(super) struct Matchable(Option<BooleanBuffer>);
+
+impl Matchable {
+    pub(super) fn contains(&self, row: usize) -> bool {
+        self.0.as_ref().is_none_or(|rows| rows.value(row))
+    }
+}
+
+/// How keys are compared.
+pub(super) enum Form {
+    /// Keys of one column of at most eight bytes, by their value; signed integers are extended.
+    Words(ScalarBuffer<u64>),
+    /// Any others, in arrow-rs's row format.
+    Rows(Rows),
 }
 
 impl Keys {
@@ -141,22 +57,49 @@ impl Keys {
     ) -> Result<Self> {
         let columns = columns.iter().zip(types).enumerate().map(|(key, (column, to))| cast_key(column, to, name(key)));
         let columns = columns.collect::<Result<Vec<_>>>()?;
-        let fields = types.iter().cloned().map(SortField::new).collect();
         let compared: Vec<ArrayRef> = columns.iter().map(one_zero_one_nan).collect();
-        let rows = RowConverter::new(fields).and_then(|converter| converter.convert_columns(&compared));
-        let rows = rows.map_err(|e| Error::arrow(OP, e))?;
+        let form = match compared.as_slice() {
+            // A null that matches would need a word that no value has.
+            [one] if !null_equals_null && one.data_type().primitive_width().is_some_and(|width| width <= 8) => {
+                Form::Words(words(one))
+            }
+            _ => {
+                let fields = types.iter().cloned().map(SortField::new).collect();
+                let rows = RowConverter::new(fields).and_then(|converter| converter.convert_columns(&compared));
+                Form::Rows(rows.map_err(|e| Error::arrow(OP, e))?)
+            }
+        };
         let nulls = columns.iter().fold(None, |all, column| {
             // An array of the null type has no bitmap that would say so.
             NullBuffer::union(all.as_ref(), column.logical_nulls().as_ref())
         });
         let matchable = nulls.filter(|_| !null_equals_null).map(NullBuffer::into_inner);
-        Ok(Keys { rows, matchable })
+        Ok(Keys { form, matchable: Matchable(matchable) })
     }
 
-    /// The row's keys as bytes that are equal where the keys are; none for a row that matches nothing.
-    pub(super) fn get(&self, row: usize) -> Option<&[u8]> {
-        let matchable = self.matchable.as_ref().is_none_or(|matchable| matchable.value(row));
-        matchable.then(|| self.rows.row(row).data())
+    /// A hash of a row's key with this seed, the same for both sides; none for a row that matches nothing.
+    pub(super) fn hash(&self, row: usize, seed: u64) -> Option<u64> {
+        self.matchable.contains(row).then(|| match &self.form {
+            Form::Words(words) => xxhash64(&words[row].to_le_bytes(), seed),
+            Form::Rows(rows) => xxhash64(rows.row(row).data(), seed),
+        })
+    }
+}
+
+/// The values of an array of at most eight bytes each as words; those of eight are shared.
+fn words(column: &ArrayRef) -> ScalarBuffer<u64> {
+    fn widened<T: ArrowNativeType>(data: &ArrayData, widen: impl Fn(T) -> u64) -> ScalarBuffer<u64> {
+        ScalarBuffer::<T>::new(data.buffers()[0].clone(), data.offset(), data.len()).iter().map(|v| widen(*v)).collect()
+    }
+    let data = column.to_data();
+    match (column.data_type().primitive_width(), column.data_type().is_signed_integer()) {
+        (Some(1), true) => widened(&data, |v: i8| v as u64),
+        (Some(2), true) => widened(&data, |v: i16| v as u64),
+        (Some(4), true) => widened(&data, |v: i32| v as u64),
+        (Some(1), false) => widened(&data, |v: u8| v.into()),
+        (Some(2), false) => widened(&data, |v: u16| v.into()),
+        (Some(4), false) => widened(&data, |v: u32| v.into()),
+        _ => ScalarBuffer::new(data.buffers()[0].clone(), data.offset(), data.len()),
     }
 }
 

@@ -8,6 +8,7 @@
 mod bound;
 mod cuda;
 mod host;
+mod index;
 mod keys;
 mod options;
 mod partitioned;
@@ -92,7 +93,9 @@ impl HashJoin {
     /// On a device waits once, to learn whether a key comes twice.
     ///
     /// # Cost
-    /// The table is kept, not copied. On the host the keys are copied in row format. On a device 16 bytes a slot are
+    /// The table is kept, not copied. On the host 16 bytes a slot are taken, two to four slots a row; keys that are
+    /// close integers take a table of as many numbers as there are from the lowest to the highest, if that is smaller,
+    /// and other keys than one column of at most eight bytes are copied in row format. On a device 16 bytes a slot are
     /// taken, two to four slots a row, in two launches; where keys come twice, 4 bytes a row more, and a launch at the
     /// end of a sort of three launches for each eight bits of the number of slots. [`HashJoin::build_plan`] tells the
     /// device memory.
@@ -210,9 +213,9 @@ impl HashJoin {
         match &self.table {
             Table::Host(table) => {
                 let record = batch.to_record_batch()?;
-                let joined = table.joined(&self.spec, &record, true)?;
+                let joined = ctx.pool().install(|| table.joined(&self.spec, &record, true))?;
                 check_joined(joined.len() as u64)?;
-                let found = table.assemble(&self.spec, &record, &joined)?;
+                let found = ctx.pool().install(|| table.assemble(&self.spec, &record, &joined))?;
                 Ok((Batch::from_record_batch(&found), if rows { joined.probe_rows() } else { Vec::new() }))
             }
             Table::Cuda(table) => {
@@ -243,9 +246,10 @@ impl HashJoin {
         Ok(match &self.table {
             Table::Host(table) => {
                 let record = batch.to_record_batch()?;
-                let joined = table.joined(&self.spec, &record, true)?;
+                let joined = ctx.pool().install(|| table.joined(&self.spec, &record, true))?;
                 Box::new(steps(joined.len() as u64, step).map(move |(from, rows)| {
-                    let chunk = table.assemble(&self.spec, &record, &joined.slice(from as usize, rows))?;
+                    let rows = joined.slice(from as usize, rows);
+                    let chunk = ctx.pool().install(|| table.assemble(&self.spec, &record, &rows))?;
                     Ok(Batch::from_record_batch(&chunk))
                 }))
             }
@@ -285,7 +289,8 @@ impl HashJoin {
             Table::Host(table) => {
                 let rows = table.rows_at_end(&self.spec);
                 Box::new(steps(rows.len() as u64, step).map(move |(from, count)| {
-                    let built = table.built_rows(&self.spec, &rows[from as usize..][..count])?;
+                    let rows = &rows[from as usize..][..count];
+                    let built = ctx.pool().install(|| table.built_rows(&self.spec, rows))?;
                     Ok(Batch::from_record_batch(&built))
                 }))
             }
@@ -306,7 +311,10 @@ impl HashJoin {
     pub fn fan_out(&self, ctx: &ExecCtx, batch: &Batch) -> Result<(u64, u64)> {
         self.check(ctx, batch)?;
         match &self.table {
-            Table::Host(table) => Ok(table.joined(&self.spec, &batch.to_record_batch()?, false)?.fan_out()),
+            Table::Host(table) => {
+                let record = batch.to_record_batch()?;
+                Ok(ctx.pool().install(|| table.joined(&self.spec, &record, false))?.fan_out())
+            }
             Table::Cuda(table) => table.fan_out(ctx, &self.spec, batch),
         }
     }

@@ -10,7 +10,7 @@ use crate::column::{Batch, Placement};
 use crate::device::ExecCtx;
 use crate::error::{Error, Result};
 use crate::ops::join::{HashJoin, JoinOptions, largest_row, residual_bytes, shared_in};
-use crate::pipeline::{BatchLimit, Bound, Ending, Item, Stage};
+use crate::pipeline::{BatchLimit, Bound, Bytes, Ending, Item, Stage};
 
 /// Probes a [`HashJoin`] where that was built; what the join gives of the table alone (right, full, right semi, right
 /// anti) follows the last batch. What a batch joins to is known before it is joined: its keys are looked up once more for
@@ -41,7 +41,8 @@ impl JoinStage {
         JoinStage { join, ctx: ctx.clone(), sizes: OnceLock::new(), refusal: None }
     }
 
-    /// A stage that joins a table on the host, whose batches are put together: on this device, if there is one that can.
+    /// A stage that joins a table on the host, whose batches are put together: on this device, if there is one that
+    /// can and has room for it.
     pub(super) fn of_table(
         device: Option<&ExecCtx>,
         table: &[RecordBatch],
@@ -63,6 +64,10 @@ impl JoinStage {
             match join {
                 Ok(join) => return Ok(JoinStage::new(join, device)),
                 Err(Error::Unsupported { what, .. }) => refusal = Some(what),
+                Err(Error::OutOfMemory { .. }) => {
+                    refusal =
+                        Some(format!("no room there for a table of {} and its index", Bytes(whole.nbytes() as u64)));
+                }
                 Err(error) => return Err(error),
             }
         }

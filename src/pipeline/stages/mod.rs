@@ -49,7 +49,7 @@ impl Pipeline {
     }
 
     /// Joins a table in memory on columns of the same names; see [`HashJoin`](crate::ops::join::HashJoin). The rows of
-    /// the pipeline are the left side. On the pipeline's device where it has one that can, else on the host;
+    /// the pipeline are the left side. On the pipeline's device where it has one that can and has room for it, else on the host;
     /// [`explain`](Self::explain) says where and why. The table is held for the whole run and counts against the budget.
     ///
     /// Right, full, right semi and right anti joins give rows of the table after the last batch. A
@@ -57,7 +57,7 @@ impl Pipeline {
     /// condition, which a pair with equal keys must meet too, and whether null keys match.
     ///
     /// # Errors
-    /// As [`HashJoin::build`](crate::ops::join::HashJoin::build); `OutOfMemory` for a table that the device has no room for.
+    /// As [`HashJoin::build`](crate::ops::join::HashJoin::build).
     pub fn join(self, table: &[RecordBatch], on: &[&str], options: impl Into<JoinOptions>) -> Result<Self> {
         let stage = JoinStage::of_table(self.context(), table, on, self.schema(), options.into())?;
         self.stage(stage)

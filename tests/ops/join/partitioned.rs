@@ -42,7 +42,8 @@ fn joined(
 
 fn check(ctx: &ExecCtx, case: &Case, spill: &Spill) {
     let Case { types, on, kind, nulls, residual, chunk, .. } = case.clone();
-    let (left, right) = (table(&case.left, &types[0], "row"), table(&case.right, &types[1], "number"));
+    let (left, right) =
+        (table(&case.left, case.apart, &types[0], "row"), table(&case.right, case.apart, &types[1], "number"));
     let mut options = JoinOptions::new(kind).null_equals_null(nulls);
     if residual {
         options = options.residual(Expr::parse("row < number").expect("a condition"));

@@ -4,7 +4,8 @@ use std::sync::OnceLock;
 
 use arrow::datatypes::{DataType, Schema};
 
-use super::{CODE_IS_KEY, EqualForm, JoinTable, NULLS_EQUAL, TILE_ROWS, casts, scratch_bytes, strided, tiled};
+use super::{CODE_IS_KEY, DIRECT, EqualForm, JoinTable, KeyRange, NULLS_EQUAL, Slots, TILE_ROWS};
+use super::{casts, out, scratch_bytes, strided, tiled};
 use super::{codes_rows, digits_u32, insert_rows, runs_slots, scatter_u32, sums_u32};
 use crate::column::Batch;
 use crate::column::layout::Layout;
@@ -111,29 +112,38 @@ pub(in crate::ops::join) fn build(ctx: &ExecCtx, spec: &Spec, table: &Batch) -> 
         true => Some(Mutex::new(cuda.allocate_zeroed(OP, 4 * rows.div_ceil(32))?)),
         false => None,
     };
-    let mut order = None;
+    let (mut order, mut range) = (None, KeyRange::ALL);
     if rows > 0 {
-        let (slot_of_row, twice) = insert(cuda, spec, &readings, table, &mut slots)?;
-        if twice {
-            let (sorted, rows_by_slot) = sort(cuda, slot_of_row, passes(count))?;
-            let n = rows as u64;
+        let inserted = insert(cuda, spec, &readings, table, &mut slots)?;
+        range = inserted.range;
+        if inserted.twice {
+            let (sorted, rows_by_slot) = sort(cuda, inserted.slot_of_row, passes(count))?;
+            let (n, flags) = (rows as u64, if range.is_direct(count) { DIRECT } else { 0 });
             // SAFETY: there are `n` sorted slots, each of them one of the table's or none.
-            unsafe { runs_slots(cuda, strided(n), sorted.input(), n, slots.output()) }?;
+            unsafe { runs_slots(cuda, strided(n), sorted.input(), n, flags, slots.output()) }?;
             order = Some(rows_by_slot);
         }
     }
-    let shapes = OnceLock::new();
-    Ok(JoinTable { table: table.clone(), readings, slots: slots.freeze(), mask: count - 1, order, matched, shapes })
+    let slots = Slots { buffer: slots.freeze(), mask: count - 1, range };
+    Ok(JoinTable { table: table.clone(), readings, slots, order, matched, shapes: OnceLock::new() })
 }
 
-/// Puts each key into a slot. Gives the slot of each row and whether a key has two rows, for which it waits.
+/// What has been learnt of the built keys.
+struct Inserted {
+    slot_of_row: DeviceBuffer,
+    /// A key has two rows.
+    twice: bool,
+    range: KeyRange,
+}
+
+/// Puts each key into a slot. Waits.
 fn insert(
     ctx: &CudaCtx,
     spec: &Spec,
     readings: &Readings,
     table: &Batch,
     slots: &mut DeviceBufferMut,
-) -> Result<(DeviceBuffer, bool)> {
+) -> Result<Inserted> {
     let (rows, n) = (table.num_rows(), table.num_rows() as u64);
     let mask = slots.len() as u64 / 16 - 1;
     let keys = spec.table_keys.iter().zip(&readings.built);
@@ -143,14 +153,20 @@ fn insert(
     let (_guards, words) = key_table(ctx, OP, &keys)?;
     let mut codes = ctx.allocate(OP, 8 * rows)?;
     let mut comparable = ctx.allocate(OP, 4 * rows.div_ceil(32))?;
-    // SAFETY: the table's columns have `n` rows, and there are a code and a bit for each.
-    unsafe { codes_rows(ctx, grid, words.input(), columns, flags, n, codes.output(), comparable.output()) }?;
-    let (codes, comparable) = (codes.freeze(), comparable.freeze());
+    let mut range = match readings.code_is_key() {
+        true => Some(ctx.allocate_zeroed(OP, 16)?),
+        false => None,
+    };
+    let (to_codes, to_bits, to_range) = (codes.output(), comparable.output(), out(range.as_mut()));
+    // SAFETY: the table's columns have `n` rows, there are a code and a bit for each, and two zeroed words for a range.
+    unsafe { codes_rows(ctx, grid, words.input(), columns, flags, n, to_codes, to_bits, to_range) }?;
+    let (codes, comparable, range) = (codes.freeze(), comparable.freeze(), range.map(DeviceBufferMut::freeze));
     let mut slot_of_row = ctx.allocate(OP, 4 * rows)?;
     let mut twice = ctx.allocate_zeroed(OP, 4)?;
     let (to_slots, to_rows, to_twice) = (slots.output(), slot_of_row.output(), twice.output());
     let (from_codes, from_bits) = (codes.input(), comparable.input());
-    // SAFETY: as above; `mask + 1` zeroed slots, more than there are rows, and a number for each row.
+    // SAFETY: as above; `mask + 1` zeroed slots, more than there are rows, which hold twice as many matches, and a number
+    // for each row.
     unsafe {
         insert_rows(
             ctx,
@@ -160,6 +176,7 @@ fn insert(
             flags,
             from_codes,
             from_bits,
+            range.as_ref().into(),
             n,
             mask,
             to_slots,
@@ -167,9 +184,10 @@ fn insert(
             to_twice,
         )
     }?;
-    let mut found = [0; 4];
-    ctx.download_into(OP, &twice.freeze(), &mut found)?;
-    Ok((slot_of_row.freeze(), found != [0; 4]))
+    let twice = twice.freeze();
+    let found = ctx.download_all(OP, &[&twice, range.as_ref().unwrap_or(&twice)])?;
+    let range = range.map_or(KeyRange::ALL, |_| KeyRange::found(found[1].typed_data()));
+    Ok(Inserted { slot_of_row: slot_of_row.freeze(), twice: found[0].typed_data::<u32>() != [0], range })
 }
 
 /// The keys in ascending order, and the rows that they were at, the first ones first.

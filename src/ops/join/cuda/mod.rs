@@ -19,7 +19,7 @@ use super::{JoinType, OP};
 use crate::column::{Batch, Column, DeviceColumn, Placement};
 use crate::device::kernels::entries::join as entries;
 use crate::device::launch::kernel;
-use crate::device::{CudaCtx, DeviceBuffer, ExecCtx, Grid, In, Out};
+use crate::device::{CudaCtx, DeviceBuffer, DeviceBufferMut, ExecCtx, Grid, In, Out};
 use crate::error::{Error, Result};
 use crate::ops::filter;
 use crate::ops::gather::cuda::device;
@@ -37,16 +37,20 @@ const RESIDUAL_ROWS: u64 = 1 << 20;
 /// `EqualFlags` in `kernels/include/equal.cuh`.
 const CODE_IS_KEY: u32 = 1;
 const NULLS_EQUAL: u32 = 2;
+/// `kDirect` of the kernels.
+const DIRECT: u32 = 4;
 
 kernel! {
-    /// Codes of rows, and which are comparable.
+    /// Codes of rows, which are comparable, and their range.
     fn codes_rows[entries::CODES_ROWS](
         table: In<'_, u64>, columns: u32, flags: u32, n: u64, codes: Out<'_, u64>, comparable: Out<'_, u32>,
+        range: Out<'_, u64>,
     );
     /// The slot of each row, and whether a key has two rows.
     fn insert_rows[entries::INSERT_ROWS](
-        table: In<'_, u64>, columns: u32, flags: u32, codes: In<'_, u64>, comparable: In<'_, u32>, n: u64, mask: u64,
-        slots: Out<'_, u64>, slot_of_row: Out<'_, u32>, twice: Out<'_, u32>,
+        table: In<'_, u64>, columns: u32, flags: u32, codes: In<'_, u64>, comparable: In<'_, u32>,
+        range: In<'_, u64>, n: u64, mask: u64, slots: Out<'_, u64>, slot_of_row: Out<'_, u32>,
+        twice: Out<'_, u32>,
     );
     /// Digits of each tile's keys.
     fn digits_u32[entries::DIGITS_U32](keys: In<'_, u32>, n: u64, shift: u32, counts: Out<'_, u32>);
@@ -58,11 +62,11 @@ kernel! {
         out_rows: Out<'_, u32>,
     );
     /// The run of each slot.
-    fn runs_slots[entries::RUNS_SLOTS](sorted: In<'_, u32>, n: u64, slots: Out<'_, u64>);
+    fn runs_slots[entries::RUNS_SLOTS](sorted: In<'_, u32>, n: u64, flags: u32, slots: Out<'_, u64>);
     /// First matches in the hash table.
     fn first_table[entries::FIRST_TABLE](
         probe: In<'_, u64>, built: In<'_, u64>, columns: u32, flags: u32, slots: In<'_, u64>, mask: u64,
-        order: In<'_, u32>, n: u64, matched: Out<'_, u32>, right: Out<'_, u32>, mark: Out<'_, u32>,
+        from: u64, span: u64, order: In<'_, u32>, n: u64, matched: Out<'_, u32>, right: Out<'_, u32>, mark: Out<'_, u32>,
     );
     /// First matches among pairs.
     fn first_pairs[entries::FIRST_PAIRS](
@@ -72,7 +76,7 @@ kernel! {
     /// Rows with or without a match in the hash table.
     fn select_table[entries::SELECT_TABLE](
         probe: In<'_, u64>, built: In<'_, u64>, columns: u32, flags: u32, slots: In<'_, u64>, mask: u64,
-        order: In<'_, u32>, n: u64, want: u32, matched: Out<'_, u32>, left: Out<'_, u32>, right: Out<'_, u32>,
+        from: u64, span: u64, order: In<'_, u32>, n: u64, want: u32, matched: Out<'_, u32>, left: Out<'_, u32>, right: Out<'_, u32>,
         total: Out<'_, u64>, scratch: Out<'_, u64>,
     );
     /// Rows with or without a match among pairs.
@@ -88,13 +92,13 @@ kernel! {
     /// Built rows whose key is noted as matched, or not.
     fn select_groups[entries::SELECT_GROUPS](
         probe: In<'_, u64>, built: In<'_, u64>, columns: u32, flags: u32, slots: In<'_, u64>, mask: u64,
-        order: In<'_, u32>, bits: Out<'_, u32>, n: u64, want: u32, matched: Out<'_, u32>, left: Out<'_, u32>,
+        from: u64, span: u64, order: In<'_, u32>, bits: Out<'_, u32>, n: u64, want: u32, matched: Out<'_, u32>, left: Out<'_, u32>,
         right: Out<'_, u32>, total: Out<'_, u64>, scratch: Out<'_, u64>,
     );
     /// Matches in the hash table, and where their pairs go.
     fn count_table[entries::COUNT_TABLE](
         probe: In<'_, u64>, built: In<'_, u64>, columns: u32, flags: u32, slots: In<'_, u64>, mask: u64,
-        order: In<'_, u32>, n: u64, outer: u32, matched: Out<'_, u32>, starts: Out<'_, u32>, offsets: Out<'_, u64>,
+        from: u64, span: u64, order: In<'_, u32>, n: u64, outer: u32, matched: Out<'_, u32>, starts: Out<'_, u32>, offsets: Out<'_, u64>,
         most: Out<'_, u64>, total: Out<'_, u64>, scratch: Out<'_, u64>,
     );
     /// Matches among pairs, and where they go.
@@ -116,9 +120,7 @@ kernel! {
 pub(super) struct JoinTable {
     table: Batch,
     readings: Readings,
-    /// Slots of 16 bytes, a power of two; `mask` is one less.
-    slots: DeviceBuffer,
-    mask: u64,
+    slots: Slots,
     /// The rows by slot, where a key comes twice.
     order: Option<DeviceBuffer>,
     /// A bit a built row, for joins that ask at the end: set for a row that has matched under a residual condition, and
@@ -136,7 +138,7 @@ impl JoinTable {
     pub(super) fn nbytes(&self) -> u64 {
         let matched = self.matched.as_ref().map_or(0, |bits| bits.lock().len());
         let order = self.order.as_ref().map_or(0, DeviceBuffer::len);
-        (self.table.nbytes() + self.slots.len() + order + matched) as u64
+        (self.table.nbytes() + self.slots.buffer.len() + order + matched) as u64
     }
 
     pub(super) fn num_rows(&self) -> usize {
@@ -156,6 +158,11 @@ impl JoinTable {
         let rows = keys.first().map_or(0, Column::len);
         let runs = Probe::of_keys(device(ctx)?, spec, self, keys, rows)?.count(outer, None)?;
         Ok((runs.len, runs.most))
+    }
+
+    /// `EqualFlags`, and how slots are read.
+    fn flags(&self) -> u32 {
+        self.readings.flags | if self.slots.direct() { DIRECT } else { 0 }
     }
 
     /// The shapes of the payload, with the longest rows of each.
@@ -287,6 +294,44 @@ impl JoinTable {
     }
 }
 
+/// The keys of the built side with their matches.
+#[derive(Debug)]
+struct Slots {
+    /// 16 bytes for each slot, a power of two; `mask` is one less.
+    buffer: DeviceBuffer,
+    mask: u64,
+    range: KeyRange,
+}
+
+impl Slots {
+    /// Whether matches are at the distance of their key from the lowest, and not in slots.
+    fn direct(&self) -> bool {
+        self.range.is_direct(self.mask + 1)
+    }
+}
+
+/// `KeyRange` of the kernels: where codes are keys, the lowest as a signed number and how far the highest is from it.
+#[derive(Clone, Copy, Debug)]
+struct KeyRange {
+    from: u64,
+    span: u64,
+}
+
+impl KeyRange {
+    /// Of codes that are no keys.
+    const ALL: KeyRange = KeyRange { from: 0, span: u64::MAX };
+
+    /// As `join_codes_rows` tells it.
+    fn found(words: &[u64]) -> Self {
+        let [lowest, highest] = [!words[0], words[1]];
+        KeyRange { from: lowest ^ 1 << 63, span: highest.wrapping_sub(lowest) }
+    }
+
+    fn is_direct(self, slots: u64) -> bool {
+        self.span < slots
+    }
+}
+
 /// `EqualForm` in `kernels/include/equal.cuh`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -310,6 +355,10 @@ fn tiled(items: u64) -> Grid {
 /// Bytes of a scan's scratch over tiles of `items`.
 fn scratch_bytes(items: u64) -> u64 {
     8 * (1 + items.div_ceil(TILE_ROWS))
+}
+
+fn out<T>(buffer: Option<&mut DeviceBufferMut>) -> Out<'_, T> {
+    buffer.map_or(Out::absent(), DeviceBufferMut::output)
 }
 
 fn internal(why: &str) -> Error {

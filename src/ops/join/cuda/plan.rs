@@ -29,9 +29,10 @@ pub(in crate::ops::join) fn build_plan(spec: &Spec, table: &Batch) -> Result<Mem
     // `insert`.
     let keys = ledger.temporary(table_bytes(&columns(table, &spec.table_keys))?);
     let [codes, comparable] = [8 * n, 4 * n.div_ceil(32)].map(|bytes| ledger.temporary(bytes));
+    let range = ledger.temporary(16);
     let mut sorted = ledger.temporary(4 * n);
     let twice = ledger.temporary(4);
-    [keys, codes, comparable, twice].into_iter().for_each(|bytes| ledger.free(bytes));
+    [keys, codes, comparable, range, twice].into_iter().for_each(|bytes| ledger.free(bytes));
     // `sort`.
     let last = passes(slots) - 1;
     let mut rows = 0;

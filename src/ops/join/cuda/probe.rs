@@ -4,7 +4,7 @@ use parking_lot::Mutex;
 
 use super::rows::{Listed, Rows, Runs};
 use super::{
-    JoinTable, count_pairs, count_table, first_pairs, first_table, scratch_bytes, select_bits, select_groups,
+    JoinTable, count_pairs, count_table, first_pairs, first_table, out, scratch_bytes, select_bits, select_groups,
     select_pairs, select_table, strided, tiled,
 };
 use crate::column::{Batch, Column, DeviceColumn};
@@ -131,10 +131,9 @@ impl<'a> Probe<'a> {
         let (to_matched, to_right, to_mark) = (out(matched.as_deref_mut()), out(right.as_mut()), out(mark.as_mut()));
         match &self.finder {
             Finder::Table(t) => {
-                let (probe, slots, mask) = (t.probe.input(), t.table.slots.input(), t.table.mask);
-                let flags = t.table.readings.flags;
-                // SAFETY: both tables have `columns` columns, `n` rows are probed, `mask + 1` slots hold rows of the
-                // built table or, where there is one, positions in `order`; outputs are of the sizes that the kernel asks.
+                let (probe, slots, flags) = (t.probe.input(), &t.table.slots, t.table.flags());
+                // SAFETY: both tables have `columns` columns, `n` rows are probed, `mask + 1` slots, or as
+                // many matches as keys in their range,, hold rows of the built table or, where there is one, positions in `order`; outputs are of the sizes that the kernel asks.
                 unsafe {
                     first_table(
                         ctx,
@@ -143,8 +142,10 @@ impl<'a> Probe<'a> {
                         t.built(),
                         t.columns,
                         flags,
-                        slots,
-                        mask,
+                        slots.buffer.input(),
+                        slots.mask,
+                        slots.range.from,
+                        slots.range.span,
                         t.order(),
                         n,
                         to_matched,
@@ -173,8 +174,7 @@ impl<'a> Probe<'a> {
         let (to_left, to_right, total, scratch) = selected.outputs();
         match &self.finder {
             Finder::Table(t) => {
-                let (probe, slots, mask) = (t.probe.input(), t.table.slots.input(), t.table.mask);
-                let flags = t.table.readings.flags;
+                let (probe, slots, flags) = (t.probe.input(), &t.table.slots, t.table.flags());
                 // SAFETY: as in `first`; outputs have room for all rows, and there is a zeroed state for each tile.
                 unsafe {
                     select_table(
@@ -184,8 +184,10 @@ impl<'a> Probe<'a> {
                         t.built(),
                         t.columns,
                         flags,
-                        slots,
-                        mask,
+                        slots.buffer.input(),
+                        slots.mask,
+                        slots.range.from,
+                        slots.range.span,
                         t.order(),
                         n,
                         want,
@@ -234,8 +236,7 @@ impl<'a> Probe<'a> {
         let (to_most, to_total, states) = (most.output(), total.output(), scratch.output());
         let order = match &self.finder {
             Finder::Table(t) => {
-                let (probe, slots, mask) = (t.probe.input(), t.table.slots.input(), t.table.mask);
-                let flags = t.table.readings.flags;
+                let (probe, slots, flags) = (t.probe.input(), &t.table.slots, t.table.flags());
                 // SAFETY: as in `select`.
                 unsafe {
                     count_table(
@@ -245,8 +246,10 @@ impl<'a> Probe<'a> {
                         t.built(),
                         t.columns,
                         flags,
-                        slots,
-                        mask,
+                        slots.buffer.input(),
+                        slots.mask,
+                        slots.range.from,
+                        slots.range.span,
                         t.order(),
                         n,
                         outer,
@@ -300,7 +303,7 @@ pub(super) fn at_end(ctx: &CudaCtx, spec: &Spec, table: &JoinTable, bits: &Match
     let noted = bits.output();
     if table.order.is_some() && spec.residual.is_none() {
         let t = InTable::new(ctx, spec, table, Looked::Own)?;
-        let (own, slots, flags) = (t.probe.input(), table.slots.input(), table.readings.flags);
+        let (own, slots, flags) = (t.probe.input(), &table.slots, table.flags());
         // SAFETY: as in `Probe::select`, for the built rows themselves, each of which has a bit.
         unsafe {
             select_groups(
@@ -310,8 +313,10 @@ pub(super) fn at_end(ctx: &CudaCtx, spec: &Spec, table: &JoinTable, bits: &Match
                 t.built(),
                 t.columns,
                 flags,
-                slots,
-                table.mask,
+                slots.buffer.input(),
+                slots.mask,
+                slots.range.from,
+                slots.range.span,
                 t.order(),
                 noted,
                 n,
@@ -371,8 +376,4 @@ fn buffer_if(ctx: &CudaCtx, wanted: bool, bytes: u64) -> Result<Option<DeviceBuf
         true => Ok(Some(ctx.allocate(OP, bytes as usize)?)),
         false => Ok(None),
     }
-}
-
-fn out<T>(buffer: Option<&mut DeviceBufferMut>) -> Out<'_, T> {
-    buffer.map_or(Out::absent(), DeviceBufferMut::output)
 }

@@ -28,7 +28,6 @@ use super::{HashJoin, JoinOptions, JoinType, OP};
 use crate::column::Batch;
 use crate::device::ExecCtx;
 use crate::error::{Error, Result};
-use crate::ops::hash::algorithms::xxhash64;
 
 /// Columns that carry the numbers of rows.
 const NUMBERS: [&str; 2] = ["__built_row", "__probe_row"];
@@ -477,7 +476,7 @@ fn scatter(
     let keys = Keys::new(batch, positions, &spec.key_types, spec.options.null_equals_null)?;
     let mut rows = vec![Vec::new(); parts.len()];
     for row in 0..batch.num_rows() {
-        let hash = keys.get(row).map_or(row as u64, |key| xxhash64(key, level));
+        let hash = keys.hash(row, level).unwrap_or(row as u64);
         rows[(hash % parts.len() as u64) as usize].push(row as u32);
     }
     let row_bytes = (size(batch) / batch.num_rows().max(1) as u64).max(1);
