@@ -1,5 +1,7 @@
 //! Key columns as hashing and partitioning read them, on the host and as the table that `kernels/include/keys.cuh` defines.
 
+use std::ops::Range;
+
 use arrow::buffer::{Buffer, NullBuffer};
 use arrow::datatypes::DataType;
 
@@ -168,6 +170,30 @@ impl HostKey {
             None => row,
         };
         self.validity.as_ref().is_none_or(|nulls| nulls.is_valid(at)).then_some(at)
+    }
+
+    /// Writes the values of these rows as [`word`](Self::word) gives them, if they are integers, all valid and not behind a
+    /// dictionary.
+    pub(in crate::ops) fn words(&self, rows: Range<usize>, words: &mut [u64]) -> bool {
+        fn widen<const N: usize>(values: &[u8], words: &mut [u64], word: impl Fn([u8; N]) -> u64) -> bool {
+            words.iter_mut().zip(values.as_chunks().0).for_each(|(to, value)| *to = word(*value));
+            true
+        }
+        let is_null = |nulls: &NullBuffer| nulls.slice(rows.start, rows.len()).null_count() > 0;
+        if self.keys.is_some() || self.validity.as_ref().is_some_and(is_null) {
+            return false;
+        }
+        let values = &self.values[rows.start * self.reading.width..];
+        match (self.reading.kind, self.reading.width) {
+            (KeyKind::Unsigned | KeyKind::Signed, 8) => widen(values, words, u64::from_le_bytes),
+            (KeyKind::Unsigned, 4) => widen(values, words, |value| u32::from_le_bytes(value).into()),
+            (KeyKind::Unsigned, 2) => widen(values, words, |value| u16::from_le_bytes(value).into()),
+            (KeyKind::Unsigned, 1) => widen(values, words, |[value]| value.into()),
+            (KeyKind::Signed, 4) => widen(values, words, |value| i32::from_le_bytes(value) as u64),
+            (KeyKind::Signed, 2) => widen(values, words, |value| i16::from_le_bytes(value) as u64),
+            (KeyKind::Signed, 1) => widen(values, words, |value| i8::from_le_bytes(value) as u64),
+            _ => false,
+        }
     }
 
     /// A value of bits or of an integer, as 64 bits.

@@ -121,13 +121,14 @@ fn partition(criterion: &mut Criterion, host: &ExecCtx, datafusion: &DataFusion)
     }
 }
 
-/// A million rows to 100,000, by the matches of a key in the table and the rows of a hundred that have one.
+/// A million rows to 100,000, by the matches of a key in the table, the rows of a hundred that have one, and whether keys
+/// follow each other or are spread over all numbers.
 fn join(criterion: &mut Criterion, host: &ExecCtx, datafusion: &DataFusion) {
     let mut group = criterion.benchmark_group("join beside DataFusion/inner/1M rows to 100k");
-    for (matches, hits) in [(1, 5), (1, 50), (1, 100), (4, 50)] {
+    for (matches, hits, dense) in [(1, 5, false), (1, 50, false), (1, 100, false), (4, 50, false), (1, 50, true)] {
         let distinct = 100_000 / matches;
         let column = |values: Vec<i64>| -> ArrayRef { Arc::new(Int64Array::from(values)) };
-        let spread = |i: i64| i.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64);
+        let spread = |i: i64| if dense { i } else { i.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64) };
         let built = column((0..100_000).map(|row| spread(row % distinct)).collect());
         let built = [("key", built), ("number", column((0..100_000).collect()))];
         let built = RecordBatch::try_from_iter(built).expect("a table");
@@ -160,7 +161,7 @@ fn join(criterion: &mut Criterion, host: &ExecCtx, datafusion: &DataFusion) {
             assert_eq!(&sorted(joined_rows.column(at)), &sorted(theirs.column(other)));
         }
         group.throughput(Throughput::Bytes((8 * (ROWS + 100_000) + 2 * joined.nbytes()) as u64));
-        let name = format!("{hits}% hit, {matches} matches");
+        let name = format!("{hits}% hit, {matches} matches{}", if dense { ", dense" } else { "" });
         group.bench_function(BenchmarkId::new("warpline-host-1", &name), |b| b.iter(ours));
         group.bench_function(BenchmarkId::new("datafusion", &name), |b| b.iter(|| datafusion.run(plan())));
     }

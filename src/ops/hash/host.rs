@@ -4,6 +4,7 @@ use arrow::array::{ArrayRef, Int32Array, Int64Array, UInt32Array, UInt64Array};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use rayon::prelude::*;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::column::Column;
@@ -17,6 +18,8 @@ use super::scheme::Form;
 
 /// Rows of a task: enough to outweigh handing it to a thread.
 const TASK_ROWS: usize = 1 << 14;
+/// Rows whose hashes and words are at hand at a time, in a thread's first cache.
+const BLOCK_ROWS: usize = 512;
 
 /// See [`super::hash`].
 pub(super) fn hash(ctx: &ExecCtx, columns: &[&Column], readings: &[Reading], scheme: HashScheme) -> Result<Column> {
@@ -39,7 +42,7 @@ pub(super) fn hash(ctx: &ExecCtx, columns: &[&Column], readings: &[Reading], sch
 }
 
 /// What `each` makes of the hash of every row, of a row without one of 0.
-pub(in crate::ops) fn map<T: Send>(
+pub(in crate::ops) fn map<T: Send + Clone + Default>(
     ctx: &ExecCtx,
     columns: &[&Column],
     readings: &[Reading],
@@ -61,27 +64,76 @@ impl Keys {
         Ok(Keys { scheme, keys: keys.collect::<Result<_>>()? })
     }
 
-    fn map<T: Send>(&self, ctx: &ExecCtx, rows: usize, each: impl Fn(u64) -> T + Sync) -> Vec<T> {
-        let row = |row| each(self.row(row));
-        ctx.pool().install(|| (0..rows).into_par_iter().with_min_len(TASK_ROWS).map(row).collect())
+    fn map<T: Send + Clone + Default>(&self, ctx: &ExecCtx, rows: usize, each: impl Fn(u64) -> T + Sync) -> Vec<T> {
+        let mut all = vec![T::default(); rows];
+        let task = |(task, out): (usize, &mut [T])| {
+            let (mut hashes, mut words) = ([0; BLOCK_ROWS], [0; BLOCK_ROWS]);
+            for (block, out) in out.chunks_mut(BLOCK_ROWS).enumerate() {
+                let first = task * TASK_ROWS + block * BLOCK_ROWS;
+                let (hashes, words) = (&mut hashes[..out.len()], &mut words[..out.len()]);
+                self.block(first..first + out.len(), hashes, words);
+                out.iter_mut().zip(hashes).for_each(|(out, hash)| *out = each(*hash));
+            }
+        };
+        ctx.pool().install(|| all.par_chunks_mut(TASK_ROWS).enumerate().for_each(task));
+        all
     }
 
-    fn row(&self, row: usize) -> u64 {
-        let mut hash = if self.scheme.is_spark() { 42 } else { 0 };
+    /// The hashes of some rows, column by column.
+    fn block(&self, rows: Range<usize>, hashes: &mut [u64], words: &mut [u64]) {
+        hashes.fill(if self.scheme.is_spark() { 42 } else { 0 });
         for (i, key) in self.keys.iter().enumerate() {
-            hash = match (key.find(row), self.scheme) {
-                (Some(at), HashScheme::DataFusion) => data_fusion(key, at, i == 0, hash),
-                (Some(at), HashScheme::Cudf) => cudf(hash, self.seeded(key, at, 0)),
-                (None, HashScheme::Cudf) => cudf(hash, u64::from(u32::MAX)),
-                (Some(at), _) => self.seeded(key, at, hash),
-                (None, HashScheme::DataFusion) if key.reading.kind == KeyKind::Null => {
-                    let one = fold_words(FOLD_START, 1, 0);
-                    if i == 0 { one } else { combine(one, hash) }
-                }
-                (None, _) => hash,
-            };
+            if form(key) == Form::Word && key.words(rows.clone(), words) {
+                self.add_words(key.reading.out_width, i == 0, hashes, words);
+            } else {
+                let rows = rows.clone();
+                hashes.iter_mut().zip(rows).for_each(|(hash, row)| *hash = self.add(key, i == 0, row, *hash));
+            }
         }
-        hash
+    }
+
+    /// The hashes with a word of one more column each; in loops of their own, as finding out for each row what to do takes
+    /// longer than to do it.
+    fn add_words(&self, out_width: u64, first: bool, hashes: &mut [u64], words: &[u64]) {
+        fn each(hashes: &mut [u64], words: &[u64], add: impl Fn(u64, u64) -> u64) {
+            hashes.iter_mut().zip(words).for_each(|(hash, word)| *hash = add(*hash, *word));
+        }
+        let four = |word: u64| (word as u32).to_le_bytes();
+        match (self.scheme, out_width) {
+            (HashScheme::DataFusion, _) if first => each(hashes, words, |_, word| fold_words(FOLD_START, word, 0)),
+            (HashScheme::DataFusion, _) => each(hashes, words, |hash, word| fold_words(hash ^ FOLD_START, word, 0)),
+            (HashScheme::Cudf, width) => {
+                each(hashes, words, |hash, word| cudf(hash, self.bytes(&word.to_le_bytes()[..width as usize], 0)))
+            }
+            (HashScheme::SparkMurmur3, 4) => {
+                each(hashes, words, |hash, word| murmur3(&four(word), hash as u32, true).into())
+            }
+            (HashScheme::SparkMurmur3, 8) => {
+                each(hashes, words, |hash, word| murmur3(&word.to_le_bytes(), hash as u32, true).into())
+            }
+            (HashScheme::SparkXxHash64 | HashScheme::XxHash64, 4) => {
+                each(hashes, words, |hash, word| xxhash64(&four(word), hash))
+            }
+            (HashScheme::SparkXxHash64 | HashScheme::XxHash64, 8) => {
+                each(hashes, words, |hash, word| xxhash64(&word.to_le_bytes(), hash))
+            }
+            (_, width) => each(hashes, words, |hash, word| self.bytes(&word.to_le_bytes()[..width as usize], hash)),
+        }
+    }
+
+    /// The hash with that of a row's value in one more column.
+    fn add(&self, key: &HostKey, first: bool, row: usize, hash: u64) -> u64 {
+        match (key.find(row), self.scheme) {
+            (Some(at), HashScheme::DataFusion) => data_fusion(key, at, first, hash),
+            (Some(at), HashScheme::Cudf) => cudf(hash, self.seeded(key, at, 0)),
+            (None, HashScheme::Cudf) => cudf(hash, u64::from(u32::MAX)),
+            (Some(at), _) => self.seeded(key, at, hash),
+            (None, HashScheme::DataFusion) if key.reading.kind == KeyKind::Null => {
+                let one = fold_words(FOLD_START, 1, 0);
+                if first { one } else { combine(one, hash) }
+            }
+            (None, _) => hash,
+        }
     }
 
     /// A value hashed from the hash so far.

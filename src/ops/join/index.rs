@@ -1,9 +1,12 @@
 //! Host twin: the index of the built table by its keys. A key has the number of its first row; rows with the same key
 //! form a chain.
 
+use std::mem::replace;
 use std::ops::Range;
 
 use arrow::row::Rows;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use super::keys::{Form, Keys};
 
@@ -25,22 +28,22 @@ pub(super) struct Index {
 enum Firsts {
     /// By the distance of the key from the lowest: keys are integers close to each other.
     Direct { lowest: i64, rows: Vec<u32> },
-    /// A hash table of keys that are words, with linear probing, as the following.
-    Words(Vec<WordSlot>),
-    /// A hash table of keys in row format.
-    Rows { slots: Vec<RowSlot>, keys: Rows },
+    /// By the key itself.
+    Words(HashTable<WordRow>),
+    /// By a key in row format.
+    Rows { rows: HashTable<TaggedRow>, keys: Rows },
 }
 
-/// A key and its first row; [`END`] in a free slot. Tables have a power of two of them, half of them free at least.
+/// A key and its first row.
 #[derive(Clone, Copy, Debug)]
-struct WordSlot {
+struct WordRow {
     word: u64,
     row: u32,
 }
 
 /// The upper half of a key's hash, which saves most looks at other keys, and its first row.
 #[derive(Clone, Copy, Debug)]
-struct RowSlot {
+struct TaggedRow {
     tag: u32,
     row: u32,
 }
@@ -48,40 +51,48 @@ struct RowSlot {
 impl Index {
     /// Indexes so many rows.
     pub(super) fn new(keys: Keys, len: usize) -> Self {
-        let mut next = vec![END; len];
-        let slots = (2 * len).next_power_of_two();
         let Keys { form, matchable } = keys;
+        let mut next = vec![END; len];
         // From the last row to the first, so that chains run in row order.
         let rows = (0..len).rev().filter(|row| matchable.contains(*row));
         let firsts = match form {
-            Form::Words(words) => match direct_range(rows.clone().map(|row| words[row] as i64), slots) {
+            Form::Words(words) => match direct_range(rows.clone().map(|row| words[row] as i64), len) {
                 Some((lowest, width)) => {
                     let mut firsts = vec![END; width];
                     for row in rows {
-                        next[row] = std::mem::replace(&mut firsts[distance(words[row], lowest)], row as u32);
+                        next[row] = replace(&mut firsts[distance(words[row], lowest)], row as u32);
                     }
                     Firsts::Direct { lowest, rows: firsts }
                 }
                 None => {
-                    let mut slots = vec![WordSlot { word: 0, row: END }; slots];
+                    let mut table = HashTable::with_capacity(len);
                     for row in rows {
-                        let at = find_word(&slots, words[row]);
-                        next[row] = slots[at].row;
-                        slots[at] = WordSlot { word: words[row], row: row as u32 };
+                        let new = WordRow { word: words[row], row: row as u32 };
+                        match table.entry(
+                            mix(0, new.word),
+                            |one: &WordRow| one.word == new.word,
+                            |one| mix(0, one.word),
+                        ) {
+                            Entry::Occupied(mut first) => next[row] = replace(&mut first.get_mut().row, new.row),
+                            Entry::Vacant(free) => drop(free.insert(new)),
+                        }
                     }
-                    Firsts::Words(slots)
+                    Firsts::Words(table)
                 }
             },
             Form::Rows(keys) => {
-                let mut slots = vec![RowSlot { tag: 0, row: END }; slots];
+                let mut table = HashTable::with_capacity(len);
                 for row in rows {
-                    let key = keys.row(row).data();
-                    let hash = hash(key);
-                    let at = find_row(&slots, &keys, key, hash);
-                    next[row] = slots[at].row;
-                    slots[at] = RowSlot { tag: (hash >> 32) as u32, row: row as u32 };
+                    let of_row = |row: usize| keys.row(row).data();
+                    let hashed = hash(of_row(row));
+                    let new = TaggedRow { tag: (hashed >> 32) as u32, row: row as u32 };
+                    let is_new = |one: &TaggedRow| is_key(*one, new.tag, &keys, of_row(row));
+                    match table.entry(hashed, is_new, |one| hash(of_row(one.row as usize))) {
+                        Entry::Occupied(mut first) => next[row] = replace(&mut first.get_mut().row, new.row),
+                        Entry::Vacant(free) => drop(free.insert(new)),
+                    }
                 }
-                Firsts::Rows { slots, keys }
+                Firsts::Rows { rows: table, keys }
             }
         };
         let chains = chains(&next);
@@ -91,8 +102,8 @@ impl Index {
     pub(super) fn nbytes(&self) -> usize {
         let firsts = match &self.firsts {
             Firsts::Direct { rows, .. } => 4 * rows.len(),
-            Firsts::Words(slots) => slots.len() * size_of::<WordSlot>(),
-            Firsts::Rows { slots, keys } => slots.len() * size_of::<RowSlot>() + keys.size(),
+            Firsts::Words(table) => table.allocation_size(),
+            Firsts::Rows { rows, keys } => rows.allocation_size() + keys.size(),
         };
         firsts + 4 * (self.next.len() + self.chains.len())
     }
@@ -108,12 +119,15 @@ impl Index {
             (Firsts::Direct { lowest, rows }, Form::Words(words)) => {
                 each(keys, range, |row| rows.get(distance(words[row], *lowest)).copied().unwrap_or(END))
             }
-            (Firsts::Words(slots), Form::Words(words)) => {
-                each(keys, range, |row| slots[find_word(slots, words[row])].row)
-            }
-            (Firsts::Rows { slots, keys: built }, Form::Rows(probed)) => each(keys, range, |row| {
+            (Firsts::Words(table), Form::Words(words)) => each(keys, range, |row| {
+                let first = table.find(mix(0, words[row]), |one| one.word == words[row]);
+                first.map_or(END, |first| first.row)
+            }),
+            (Firsts::Rows { rows, keys: built }, Form::Rows(probed)) => each(keys, range, |row| {
                 let key = probed.row(row).data();
-                slots[find_row(slots, built, key, hash(key))].row
+                let hashed = hash(key);
+                let first = rows.find(hashed, |one| is_key(*one, (hashed >> 32) as u32, built, key));
+                first.map_or(END, |first| first.row)
             }),
             // Both sides have keys of one form, as it follows from their common types.
             _ => each(keys, range, |_| END),
@@ -144,12 +158,12 @@ fn each(keys: &Keys, range: Range<usize>, first: impl Fn(usize) -> u32) -> Vec<u
     range.map(|row| if keys.matchable.contains(row) { first(row) } else { END }).collect()
 }
 
-/// The lowest of the keys and how many numbers there are from it to the highest, where a table of all of those takes no
-/// more than `slots` [`WordSlot`]s.
-fn direct_range(keys: impl Iterator<Item = i64>, slots: usize) -> Option<(i64, usize)> {
+/// The lowest of the keys and how many numbers there are from it to the highest, if a table of all of those takes no more
+/// than a hash table of so many keys, which has 17 bytes for each and one in eight free at least.
+fn direct_range(keys: impl Iterator<Item = i64>, len: usize) -> Option<(i64, usize)> {
     let (lowest, highest) = keys.fold((i64::MAX, i64::MIN), |(low, high), key| (low.min(key), high.max(key)));
     let width = usize::try_from(i128::from(highest) - i128::from(lowest) + 1).ok()?;
-    (width <= slots * (size_of::<WordSlot>() / size_of::<u32>())).then_some((lowest, width))
+    (width <= len.saturating_mul(17 * 8 / 7 / size_of::<u32>())).then_some((lowest, width))
 }
 
 /// How far a key is above the lowest; a key below it wraps around to a distance past every table.
@@ -169,27 +183,9 @@ fn chains(next: &[u32]) -> Vec<u32> {
     chains
 }
 
-/// The slot that a key has or would get.
-fn find_word(slots: &[WordSlot], word: u64) -> usize {
-    let mask = slots.len() - 1;
-    let mut at = mix(0, word) as usize & mask;
-    while slots[at].row != END && slots[at].word != word {
-        at = (at + 1) & mask;
-    }
-    at
-}
-
-/// As [`find_word`], for a key in row format and its hash.
-fn find_row(slots: &[RowSlot], keys: &Rows, key: &[u8], hash: u64) -> usize {
-    let (mask, tag) = (slots.len() - 1, (hash >> 32) as u32);
-    let mut at = hash as usize & mask;
-    loop {
-        let slot = slots[at];
-        if slot.row == END || (slot.tag == tag && keys.row(slot.row as usize).data() == key) {
-            return at;
-        }
-        at = (at + 1) & mask;
-    }
+/// Whether a built row has this key, whose tag is the upper half of its hash.
+fn is_key(one: TaggedRow, tag: u32, built: &Rows, key: &[u8]) -> bool {
+    one.tag == tag && built.row(one.row as usize).data() == key
 }
 
 /// A hash of a key's bytes, word by word.
