@@ -22,6 +22,7 @@
 #include "include/move.cuh"
 #include "include/parse.cuh"
 #include "include/parse_float.cuh"
+#include "include/parse_interval.cuh"
 #include "include/scan.cuh"
 #include "include/text.cuh"
 #include "include/zone.cuh"
@@ -389,6 +390,12 @@ struct Parsed {
     uint64_t bad;
 };
 
+struct ParsedInterval {
+    uint64_t word;
+    uint64_t nanos;
+    uint64_t bad;
+};
+
 __device__ __forceinline__ bool is_space(uint8_t c) {
     return c == ' ' || c == '\t' || c == '\n' || c == '\f' || c == '\r';
 }
@@ -497,11 +504,13 @@ __device__ Parsed expr_parse_date(const uint8_t* a, uint64_t length) {
     return {static_cast<uint64_t>(days), static_cast<uint64_t>(found)};
 }
 
-// A moment as so many units of a second, of which a nanosecond's fraction is cut. `offset`: the zone's, in seconds.
-__device__ Parsed expr_parse_moment(const uint8_t* a, uint64_t length, int64_t offset, int64_t units) {
-    int64_t second;
+// A moment as so many units of a second, of which a nanosecond's fraction is cut. `changes` and `count`: a Zone.
+__device__ Parsed expr_parse_moment(const uint8_t* a, uint64_t length, const Change* changes, int64_t count,
+                                    int64_t units) {
+    const warpline::Zone zone = {changes == nullptr ? nullptr : warpline::global(changes), count};
+    int64_t second = 0;
     uint32_t nanos;
-    const Verdict found = warpline::parse_moment(chars(a, length), offset, second, nanos);
+    const Verdict found = warpline::parse_moment(chars(a, length), zone, second, nanos);
     // Leap seconds count in fractions only.
     const __int128 value = static_cast<__int128>(second) * units + (units == 1 ? 0 : nanos / (1000000000 / units));
     const bool fits = found != Verdict::kGood || value == static_cast<int64_t>(value);
@@ -511,7 +520,7 @@ __device__ Parsed expr_parse_moment(const uint8_t* a, uint64_t length, int64_t o
 // Milliseconds of a date or a moment.
 __device__ Parsed expr_parse_date64(const uint8_t* a, uint64_t length) {
     if (length > 10) {
-        return expr_parse_moment(a, length, 0, 1000);
+        return expr_parse_moment(a, length, nullptr, 0, 1000);
     }
     int64_t days;
     const Verdict found = warpline::parse_date(chars(a, length), days);
@@ -531,6 +540,28 @@ __device__ Parsed expr_parse_float(const uint8_t* a, uint64_t length, const uint
     uint64_t bits = 0;
     const bool good = warpline::parse_float(trimmed(a, length), format, warpline::global(powers), bits);
     return {bits, !good};
+}
+
+// An interval of months (`type` 0), of days and milliseconds (1) or of months and days, and nanoseconds (2).
+__device__ ParsedInterval expr_parse_interval(const uint8_t* a, uint64_t length, uint64_t type) {
+    const warpline::IntervalUnit last = type == 0 ? warpline::kYear : type == 1 ? warpline::kDay : warpline::kMonth;
+    warpline::IntervalParts parts;
+    bool good = warpline::parse_interval(chars(a, length), last, parts);
+    uint32_t low = parts.months;
+    uint32_t high = parts.days;
+    if (type == 0) {
+        good = good && parts.days == 0 && parts.nanos == 0;
+        high = 0;
+    } else if (type == 1) {
+        const int64_t months = 30ll * parts.months;
+        const int64_t days = months + parts.days;
+        const int64_t milliseconds = parts.nanos / 1000000;
+        good = good && months == static_cast<int32_t>(months) && days == static_cast<int32_t>(days) &&
+               milliseconds == static_cast<int32_t>(milliseconds) && milliseconds * 1000000 == parts.nanos;
+        low = static_cast<uint32_t>(days);
+        high = static_cast<uint32_t>(milliseconds);
+    }
+    return {low | static_cast<uint64_t>(high) << 32, static_cast<uint64_t>(parts.nanos), !good};
 }
 
 __device__ Huge expr_parse_decimal(const uint8_t* a, uint64_t length, uint64_t scale) {

@@ -8,6 +8,7 @@
 
 #include "calendar.cuh"
 #include "int256.cuh"
+#include "zone.cuh"
 
 namespace warpline {
 
@@ -155,19 +156,19 @@ enum class Verdict : uint64_t { kGood, kBad, kMayNameZone };
 __device__ __forceinline__ Verdict verdict(bool good) { return good ? Verdict::kGood : Verdict::kBad; }
 
 // `2024-02-29`, or that and after `T`, `t` or a space a time, `09:26:56`, `09:26:56.123` or `092656`, and a zone's offset
-// or `Z`. `offset`: of the zone that text without one is in, in seconds. Seconds since the epoch, and nanoseconds, which
-// in the 60th second pass a second.
-__device__ __forceinline__ Verdict parse_moment(const Chars& text, int64_t offset, int64_t& second, uint32_t& nanos) {
+// or `Z`. `zone`: the one that text without one is in. Seconds since the epoch, and nanoseconds, which in the 60th second
+// pass a second.
+__device__ __forceinline__ Verdict parse_moment(const Chars& text, const Zone& zone, int64_t& second, uint32_t& nanos) {
     uint32_t year, month, day;
     int64_t days;
     if (!text.number(0, 4, year) || text[4] != '-' || !text.number(5, 2, month) || text[7] != '-' ||
         !text.number(8, 2, day) || !day_of(year, month, day, days)) {
         return Verdict::kBad;
     }
-    second = days * 86400 - offset;
+    int64_t local = days * 86400;
     nanos = 0;
     if (text.length == 10) {
-        return Verdict::kGood;
+        return verdict(zone.utc(local, second));
     }
     if (text[10] != 'T' && text[10] != 't' && text[10] != ' ') {
         return Verdict::kBad;
@@ -194,9 +195,9 @@ __device__ __forceinline__ Verdict parse_moment(const Chars& text, int64_t offse
         return Verdict::kBad;
     }
     nanos += seconds == 60 ? 1000000000 : 0;
-    second += hour * 3600 + minute * 60 + (seconds == 60 ? 59 : seconds);
+    local += hour * 3600 + minute * 60 + (seconds == 60 ? 59 : seconds);
     if (end >= text.length) {
-        return Verdict::kGood;
+        return verdict(zone.utc(local, second));
     }
     int64_t other = 0;
     if (end + 1 != text.length || (text[end] | 32) != 'z') {
@@ -207,7 +208,7 @@ __device__ __forceinline__ Verdict parse_moment(const Chars& text, int64_t offse
             return (text[end] | 32) - 'a' < 26u ? Verdict::kMayNameZone : Verdict::kBad;
         }
     }
-    second += offset - other;
+    second = local - other;
     return Verdict::kGood;
 }
 
@@ -221,7 +222,7 @@ __device__ __forceinline__ Verdict parse_date(const Chars& text, int64_t& days) 
     }
     int64_t second;
     uint32_t nanos;
-    const Verdict found = parse_moment(text, 0, second, nanos);
+    const Verdict found = parse_moment(text, Zone{nullptr, 0}, second, nanos);
     days = (second >= 0 ? second : second - 86399) / 86400;
     return found;
 }

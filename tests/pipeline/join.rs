@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, Int64Array, ListArray, RecordBatch, StringArray};
 use arrow::compute::cast;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Int32Type};
 use warpline::ops::expr::Expr;
 use warpline::ops::join::{HashJoin, JoinOptions, JoinType, Spill};
 use warpline::pipeline::{BatchLimit, Bound, Bytes, Ending, Item, MemorySource, OnError, Pipeline, Stage};
@@ -210,8 +210,11 @@ fn residual_conditions_of_every_join_type() {
 #[test]
 fn residual_conditions_that_a_device_cannot_evaluate() {
     let (rows, table) = (table(60), labels(0, 1, 40, 2));
-    let condition =
-        Expr::parse("arrow_try_cast(label, 'Interval(MonthDayNano)') IS NULL AND id > 30").expect("a condition");
+    let lists = (0..80).map(|row| (row % 3 > 0).then(|| vec![Some(row); row as usize % 4]));
+    let lists: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(lists));
+    let columns = [("id", table.column(0).clone()), ("label", table.column(1).clone()), ("list", lists)];
+    let table = RecordBatch::try_from_iter(columns).expect("a table");
+    let condition = Expr::parse("arrow_cast(list, 'Utf8') IS NOT NULL AND id > 30").expect("a condition");
     let options = JoinOptions::new(JoinType::Left).residual(condition);
     let expected = at_once(&rows, &table, options.clone());
     for ctx in contexts() {

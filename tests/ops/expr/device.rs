@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, AsArray, BooleanArray, Date32Array, Decimal128Array, DictionaryArray, Float16Array, Float32Array,
-    Float64Array, Int8Array, Int16Array, Int32Array, Int64Array, LargeStringArray, RecordBatch, StringArray,
+    Float64Array, Int8Array, Int16Array, Int32Array, Int64Array, LargeStringArray, ListArray, RecordBatch, StringArray,
     StringViewArray, TimestampMicrosecondArray, TimestampMillisecondArray, UInt8Array, UInt32Array, UInt64Array,
 };
-use arrow::datatypes::{DataType, Int8Type};
+use arrow::datatypes::{DataType, Int8Type, Int32Type};
 use half::f16;
 use warpline::device::CountLaunches;
 use warpline::ops::expr::{Expr, Predicate, Select};
@@ -312,10 +312,11 @@ fn conditions_that_differ_in_literals_share_a_module() {
 #[test]
 fn what_the_device_cannot_do_says_so() {
     with_device(|ctx| {
-        let rows = table(10);
-        let message = unsupported(ctx, "arrow_cast(utf8, 'Interval(MonthDayNano)') = INTERVAL '1 day'", &rows);
-        let part = "a cast from Utf8 to Interval(MonthDayNano) on a device is not supported";
-        assert!(message.contains(part), "{message}");
+        let lists = ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1), None]), None, Some(vec![])]);
+        let rows = batch(vec![("list", Arc::new(lists))]);
+        assert_eq!(agree(ctx, "list IS NULL", &rows), "010");
+        let message = unsupported(ctx, "arrow_cast(list, 'Utf8') IS NULL", &rows);
+        assert!(message.contains("List(Int32) in an expression on a device is not supported"), "{message}");
     });
 }
 

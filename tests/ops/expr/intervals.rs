@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, Date32Array, DurationMicrosecondArray, Int64Array, IntervalDayTimeArray,
-    IntervalMonthDayNanoArray, IntervalYearMonthArray, RecordBatch, UInt64Array,
+    IntervalMonthDayNanoArray, IntervalYearMonthArray, RecordBatch, StringArray, UInt64Array,
 };
 use arrow::compute::{cast, take_record_batch};
 use arrow::datatypes::{DataType, IntervalDayTime, IntervalMonthDayNano, TimeUnit};
@@ -187,6 +187,36 @@ fn casts_and_text() {
         for unit in ["Second", "Millisecond", "Microsecond", "Nanosecond"] {
             rows_agree(ctx, &format!("arrow_cast(a, 'Duration({unit})') AS x"), &spans[0]);
             assert_eq!(agree(ctx, &format!("arrow_try_cast(a, 'Duration({unit})') AS x"), &spans[0]), "");
+        }
+    });
+}
+
+/// By arrow-rs's grammar: its units, amounts and their fractions, and what no interval is.
+#[test]
+fn text_is_read() {
+    let units = "c cent cents century centuries dec decs decade decades y yr yrs year years mon mons month months w week weeks \
+        d day days h hr hrs hour hours m min mins minute minutes s sec secs second seconds ms msec msecs msecond mseconds \
+        millisecond milliseconds us usec usecs usecond useconds microsecond microseconds nanosecond nanoseconds ns dayz \
+        millisecondz microsecondss monthsmonthsmonths DaYs wee\u{212a} \u{e9} day\u{0}";
+    let amounts = "0 1 -1 2.5 -0.5 .5 -.25 1. - . -. 1.2.3 --1 1.-5 +1 1e3 0.000000000000001 -3.999999999999999 \
+        1.0000000000000000 178956970 178956971 -178956971 2147483647 2147483648 -2147483649 153722867280 \
+        9223372036854775807 -9223372036854775808 9223372036854775808 106751.991167300646 2562047 2562048";
+    let one_unit = units.split(' ').flat_map(|unit| ["1.5", "-7"].map(|n| format!("{n} {unit}")));
+    let some = ["years", "dec", "months", "weeks", "days", "hours", "minutes", "s", "ms", "us", "nanoseconds", ""];
+    let amounts = amounts.split_whitespace().flat_map(|n| some.map(|unit| format!("{n} {unit}").trim_end().to_owned()));
+    let rest = "|1|1 | 1 day|1  day|1\u{3000}day|1\u{2003}day 2\u{a0}hours|1day|1day2hours|1day 2hours|1 day 2|1 day 2 3|3 1 day|\
+        1 month 30 days -24 hours 0.5 seconds|1 day 1 days|1 y 13 mons|-1 year 2 months -3 days 4 hours -5 minutes 6.789 s|\
+        2147483647 days 1 week|-2147483648 months -1 year|9223372036 seconds 854775807 nanoseconds|\
+        9223372036 seconds 854775808 nanoseconds|24.5 hours 1 ms|0.1 y|1 century 1 decade|1 day \u{e9}|day|day 1|\
+        P1Y2M|1:02:03|1 day 1:02:03|1.5 months 1.5 weeks 1.5 days|71582788 months 7 days|71582789 months";
+    let texts = one_unit.chain(amounts).chain(rest.split('|').map(str::to_owned)).map(Some).chain([None]);
+    let rows = batch(vec![("s", Arc::new(texts.collect::<StringArray>()) as ArrayRef)]);
+    with_device(|ctx| {
+        for unit in ["YearMonth", "DayTime", "MonthDayNano"] {
+            let to = format!("arrow_try_cast(s, 'Interval({unit})') AS x");
+            assert_eq!(agree(ctx, &to, &rows), "", "{unit}");
+            let [good, bad] = rows_agree(ctx, &format!("arrow_cast(s, 'Interval({unit})') AS x"), &rows);
+            assert!(good > 30 && bad > 100, "{good} good, {bad} bad");
         }
     });
 }

@@ -4,11 +4,10 @@
 use std::sync::Arc;
 
 use arrow::array::timezone::Tz;
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, TimeUnit};
-use warpline::ops::expr::Select;
-use warpline::{Batch, Error, ExecCtx};
+use warpline::ExecCtx;
 
 use super::batch;
 use super::casts::rows_agree;
@@ -110,15 +109,29 @@ fn moments_of_zones_clocks() {
     });
 }
 
-/// Text is read with offsets only.
+/// Text without an offset is of the zone's clock.
 #[test]
-fn text_of_a_zones_clock_is_refused() {
-    with_zones(|ctx, _, zone| {
-        let rows = batch(vec![("s", Arc::new(StringArray::from(vec!["2024-02-29T12:00:00"])) as ArrayRef)]);
-        let text = format!("arrow_cast(s, 'Timestamp(Second, Some(\"{zone}\"))') AS x");
-        let projection = Select::parse(&text).and_then(|select| select.bind(&rows.schema())).expect("a projection");
-        let there = Batch::from_record_batch(&rows).to(ctx).expect("upload");
-        assert!(matches!(projection.evaluate_on(ctx, &there), Err(Error::Unsupported { .. })));
+fn text_of_a_zones_clock() {
+    with_zones(|ctx, unit, zone| {
+        // Without those at the ends of the calendar.
+        let moments = moments(TimeUnit::Millisecond, None);
+        let printed = cast(&moments.column(0).slice(0, moments.num_rows() - 10), &DataType::Utf8).expect("text");
+        let printed = printed.as_string::<i32>().iter().flatten();
+        let texts = printed.enumerate().map(|(i, text)| match i % 6 {
+            0 => text.replace('T', " "),
+            1 => text.get(..10).unwrap_or(text).to_owned(),
+            2 => format!("{text}+05:30"),
+            3 => format!("{text}z"),
+            4 => text.replace(":00", ":60"),
+            _ => text.to_owned(),
+        });
+        let more =
+            ["", "2024-03-31", "2024-03-31 02:30:60.5", "0000-01-01", "9999-12-31T23:59:59.999", "2024-03-31T02:30x"];
+        let texts = texts.chain(more.map(str::to_owned)).map(Some).chain([None]);
+        let rows = batch(vec![("s", Arc::new(texts.collect::<StringArray>()) as ArrayRef)]);
+        let to = format!("Timestamp({unit:?}, Some(\"{zone}\"))");
+        assert_eq!(agree(ctx, &format!("arrow_try_cast(s, '{to}') AS x"), &rows), "", "{zone}");
+        rows_agree(ctx, &format!("arrow_cast(s, '{to}') AS x"), &rows, 23);
     });
 }
 

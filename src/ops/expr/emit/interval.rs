@@ -6,7 +6,6 @@ use super::asm::{Class, Pred, Reg};
 use super::cast::unsupported;
 use super::lane::Bits;
 use super::number::Checked;
-use super::zone::Ahead;
 use super::{Emit, OP};
 use crate::error::{Error, Result};
 use crate::ops::expr::Arithmetic;
@@ -94,11 +93,7 @@ impl Emit<'_> {
                 let ahead = self.ahead(zone.as_deref());
                 let ahead = ahead.ok_or_else(|| Error::unsupported(OP, what(), "cast it to UTC"))?;
                 let units = self.asm.op(Class::D, "mov.b64", &[&per_second(unit)]);
-                // A table of no changes, and the offset in place of their number.
-                let [changes, count] = match ahead {
-                    Ahead::Always(seconds) => [0, seconds].map(|x| self.asm.op(Class::D, "mov.b64", &[&x])),
-                    Ahead::Changing(table) => table,
-                };
+                let [changes, count] = self.zone_words(ahead);
                 let arguments = [moment, units, changes, count, months_days, nanos, back];
                 let [value, bad] = self.asm.call_words("expr_shift_moment", guard, &arguments);
                 Ok((Bits::Number(value), self.asm.test("setp.ne.u64", &[&bad, &0])))

@@ -3,6 +3,7 @@
 use arrow::datatypes::{DataType, IntervalUnit};
 
 use super::asm::{Class, Pred, Reg};
+use crate::column::layout::Layout;
 use crate::error::{Error, Result};
 
 /// How the device computes with a type.
@@ -126,6 +127,11 @@ pub(super) enum Bits {
 pub(super) struct Lane {
     pub(super) bits: Bits,
     pub(super) valid: Pred,
+}
+
+/// Whether rows of the type are lists, structs or maps.
+pub(super) fn is_nested(data_type: &DataType) -> bool {
+    matches!(Layout::of(data_type), Ok(Layout::List(_) | Layout::FixedList(_) | Layout::Struct))
 }
 
 impl Lane {

@@ -24,24 +24,16 @@ impl At<'_> {
     }
 }
 
-impl Emit<'_> {
+impl<'a> Emit<'a> {
     /// The row's value of a column, loaded once; a dictionary's value for a dictionary.
     pub(super) fn column(&mut self, index: usize, data_type: &DataType) -> Result<Lane> {
         if let Some(lane) = self.columns.get(&index) {
             return Ok(*lane);
         }
-        let shapes = self.shapes;
-        let shape = shapes.get(index).ok_or_else(|| Error::Internal { op: OP, why: "a column is missing".into() })?;
-        if shape.data_type != *data_type {
-            let why = format!("column {index} is {}, the expression was bound to {data_type}", shape.data_type);
-            return Err(Error::invalid(OP, why));
-        }
-        let at = At { column: index, dictionary: false, shape };
-        let inside = Pred::Reg(self.row.inside);
-        let valid = match shape.nullable {
-            true => self.row_bit(at.word(Part::Validity)),
-            false => inside,
-        };
+        Kind::of(OP, data_type)?;
+        let at = self.found(index, data_type)?;
+        let (inside, shape) = (Pred::Reg(self.row.inside), at.shape);
+        let valid = self.validity(at);
         let (row, guard) = (self.row.number, inside);
         let lane = match data_type {
             DataType::Null => Lane::NULL,
@@ -53,6 +45,29 @@ impl Emit<'_> {
         let lane = if shape.nullable || lane.valid != inside { lane } else { Lane { valid: Pred::True, ..lane } };
         self.columns.insert(index, lane);
         Ok(lane)
+    }
+
+    /// Where the row of a column of lists or structs is not null, of which nothing else can be asked.
+    pub(super) fn nested_validity(&mut self, index: usize, data_type: &DataType) -> Result<Pred> {
+        let at = self.found(index, data_type)?;
+        Ok(self.validity(at))
+    }
+
+    fn found(&self, index: usize, data_type: &DataType) -> Result<At<'a>> {
+        let missing = || Error::Internal { op: OP, why: "a column is missing".into() };
+        let shape = self.shapes.get(index).ok_or_else(missing)?;
+        if shape.data_type != *data_type {
+            let why = format!("column {index} is {}, the expression was bound to {data_type}", shape.data_type);
+            return Err(Error::invalid(OP, why));
+        }
+        Ok(At { column: index, dictionary: false, shape })
+    }
+
+    fn validity(&mut self, at: At<'_>) -> Pred {
+        match at.shape.nullable {
+            true => self.row_bit(at.word(Part::Validity)),
+            false => Pred::Reg(self.row.inside),
+        }
     }
 
     fn dictionary(&mut self, at: At<'_>, key: &DataType, values: &DataType, valid: Pred) -> Result<Lane> {

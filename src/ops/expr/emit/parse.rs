@@ -1,6 +1,6 @@
 //! Casts from text, by arrow-rs's grammars.
 
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
 
 use super::asm::{Class, Pred, Reg};
 use super::cast::{digits, unsupported};
@@ -8,7 +8,7 @@ use super::lane::{Bits, Kind};
 use super::number::Checked;
 use super::{Emit, OP};
 use crate::error::{Error, Result};
-use crate::ops::expr::zone::{offset, per_second, reads_names};
+use crate::ops::expr::zone::{per_second, reads_names};
 
 /// `Verdict::kMayNameZone` of kernels/include/parse.cuh.
 const MAY_NAME_ZONE: u64 = 2;
@@ -26,17 +26,18 @@ impl Emit<'_> {
                 Ok((Bits::Bool(self.asm.test("setp.ne.u64", &[&truth, &0])), bad))
             }
             Date32 => {
-                let (days, bad) = self.parse_moment("expr_parse_date", [at, length], [], guard);
+                let (days, bad) = self.parse_moment("expr_parse_date", &[at, length], guard);
                 Ok((Bits::Number(self.cut(days, 32, true).0), bad))
             }
             Date64 => {
-                let (value, bad) = self.parse_moment("expr_parse_date64", [at, length], [], guard);
+                let (value, bad) = self.parse_moment("expr_parse_date64", &[at, length], guard);
                 Ok((Bits::Number(value), bad))
             }
             Timestamp(unit, zone) => {
-                let offset = zone.as_deref().map_or(Some(0), offset).ok_or_else(|| unsupported(from, to))?;
-                let (value, bad) =
-                    self.parse_moment("expr_parse_moment", [at, length], [offset, per_second(unit)], guard);
+                let ahead = self.ahead(zone.as_deref()).ok_or_else(|| unsupported(from, to))?;
+                let [changes, count] = self.zone_words(ahead);
+                let units = self.asm.op(Class::D, "mov.b64", &[&per_second(unit)]);
+                let (value, bad) = self.parse_moment("expr_parse_moment", &[at, length, changes, count, units], guard);
                 Ok((Bits::Number(value), bad))
             }
             Time32(unit) => {
@@ -47,6 +48,7 @@ impl Emit<'_> {
                 let (value, bad) = self.parse_clock([at, length], unit, i64::MAX, guard);
                 Ok((Bits::Number(value), bad))
             }
+            Interval(unit) => Ok(self.parse_interval([at, length], *unit, guard)),
             _ if to.is_integer() => {
                 let Kind::Int { bits: width, signed } = Kind::of(OP, to)? else { return Err(unsupported(from, to)) };
                 let most = u64::MAX >> (64 - width + u32::from(signed));
@@ -64,20 +66,15 @@ impl Emit<'_> {
 
     /// Calls a function that gives a number and whether there is none.
     fn parsed<const N: usize>(&mut self, name: &str, text: [Reg; 2], more: [i64; N], guard: Pred) -> (Reg, Pred) {
-        let (value, bad) = self.parsed_words(name, text, more, guard);
-        (value, self.asm.test("setp.ne.u64", &[&bad, &0]))
-    }
-
-    fn parsed_words<const N: usize>(&mut self, name: &str, text: [Reg; 2], more: [i64; N], guard: Pred) -> (Reg, Reg) {
         let more = more.map(|word| self.asm.op(Class::D, "mov.b64", &[&word]));
         let arguments: Vec<Reg> = text.into_iter().chain(more).collect();
         let [value, bad] = self.asm.call_words(name, guard, &arguments);
-        (value, bad)
+        (value, self.asm.test("setp.ne.u64", &[&bad, &0]))
     }
 
     /// As [`Emit::parsed`]. A row fails whose text may name a zone, if the host reads those.
-    fn parse_moment<const N: usize>(&mut self, name: &str, text: [Reg; 2], more: [i64; N], guard: Pred) -> (Reg, Pred) {
-        let (value, verdict) = self.parsed_words(name, text, more, guard);
+    fn parse_moment(&mut self, name: &str, arguments: &[Reg], guard: Pred) -> (Reg, Pred) {
+        let [value, verdict] = self.asm.call_words(name, guard, arguments);
         if reads_names() {
             let may_name = self.asm.test("setp.eq.u64", &[&verdict, &MAY_NAME_ZONE]);
             self.fail_where(guard, Pred::True, may_name);
@@ -103,6 +100,23 @@ impl Emit<'_> {
 
     fn parse_clock(&mut self, text: [Reg; 2], unit: &TimeUnit, most: i64, guard: Pred) -> (Reg, Pred) {
         self.parsed("expr_parse_clock", text, [1_000_000_000 / per_second(unit), most], guard)
+    }
+
+    fn parse_interval(&mut self, [at, length]: [Reg; 2], unit: IntervalUnit, guard: Pred) -> Checked {
+        let layout = match unit {
+            IntervalUnit::YearMonth => 0,
+            IntervalUnit::DayTime => 1,
+            IntervalUnit::MonthDayNano => 2,
+        };
+        let layout = self.asm.op(Class::D, "mov.b64", &[&layout]);
+        let [word, nanos, bad] = self.asm.call_words("expr_parse_interval", guard, &[at, length, layout]);
+        let bad = self.asm.test("setp.ne.u64", &[&bad, &0]);
+        let value = match unit {
+            IntervalUnit::YearMonth => Bits::Number(self.asm.op(Class::R, "cvt.u32.u64", &[&word])),
+            IntervalUnit::DayTime => Bits::Number(word),
+            IntervalUnit::MonthDayNano => Bits::Wide(word, nanos),
+        };
+        (value, bad)
     }
 
     fn parse_decimal(

@@ -6,7 +6,7 @@ use arrow::datatypes::{DataType, i256};
 use super::asm::{Class, Pred, Reg};
 use super::cast::scale;
 use super::folds::FOLDS;
-use super::lane::{Bits, Kind, Lane};
+use super::lane::{Bits, Kind, Lane, is_nested};
 use super::load::{bytes_of, words_of};
 use super::{Constant, Emit, OP, Word};
 use crate::error::Result;
@@ -50,7 +50,12 @@ impl Emit<'_> {
                 Ok(Lane::truth(self.asm.not(lane.pred()), lane.valid))
             }
             Bound::IsNull { input, negated } => {
-                let valid = self.lane(input, active)?.valid;
+                let valid = match &**input {
+                    Bound::Column { index, data_type } if is_nested(data_type) => {
+                        self.nested_validity(*index, data_type)?
+                    }
+                    input => self.lane(input, active)?.valid,
+                };
                 Ok(Lane::truth(if *negated { valid } else { self.asm.not(valid) }, Pred::True))
             }
             Bound::IsTruth { input, truth, negated } => {

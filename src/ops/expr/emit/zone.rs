@@ -30,6 +30,15 @@ impl Emit<'_> {
         Some(Ahead::Changing([changes, count]))
     }
 
+    /// A `Zone` of `kernels/include/zone.cuh` as arguments: without a table of changes the offset is in place of their
+    /// number.
+    pub(super) fn zone_words(&mut self, ahead: Ahead) -> [Reg; 2] {
+        match ahead {
+            Ahead::Always(seconds) => [0, seconds].map(|word| self.asm.op(Class::D, "mov.b64", &[&word])),
+            Ahead::Changing(table) => table,
+        }
+    }
+
     /// Seconds ahead at a second of UTC.
     pub(super) fn ahead_at(&mut self, ahead: Ahead, second: Reg) -> Reg {
         match ahead {
