@@ -25,7 +25,7 @@ pub(super) fn gather(ctx: &ExecCtx, batch: &Batch, indices: &Column, out_of_rang
 }
 
 /// The batch's rows of these numbers, the greatest of which stands for none.
-pub(in crate::ops) fn rows(ctx: &ExecCtx, batch: &Batch, rows: &[u32]) -> Result<Batch> {
+fn rows(ctx: &ExecCtx, batch: &Batch, rows: &[u32]) -> Result<Batch> {
     let one = |column: &Column| Ok(Column::from_array(taken(&column.to_array()?, rows)?));
     let columns = ctx.pool().install(|| batch.columns().par_iter().map(one).collect::<Result<Vec<_>>>())?;
     Batch::try_new(batch.schema().clone(), columns, rows.len(), Placement::Host)
@@ -37,7 +37,7 @@ pub(in crate::ops) fn taken(array: &ArrayRef, rows: &[u32]) -> Result<ArrayRef> 
 }
 
 /// A source row, or none: the greatest value, which is past the end of every array, stands for a null index.
-trait Source: Copy + Sync {
+pub(in crate::ops) trait Source: Copy + Sync {
     const NONE: Self;
     fn row(self) -> usize;
     fn is_none(self) -> bool;
@@ -127,7 +127,7 @@ fn gathered<S: Source>(array: &ArrayRef, rows: &[S]) -> Result<Parts> {
 }
 
 /// Validity: the source row's, and null where there is no source.
-fn nulls<S: Source>(array: &ArrayRef, rows: &[S]) -> Option<NullBuffer> {
+pub(in crate::ops) fn nulls<S: Source>(array: &ArrayRef, rows: &[S]) -> Option<NullBuffer> {
     let valid = match array.nulls() {
         Some(nulls) => bits(nulls.inner(), rows),
         None if rows.iter().all(|row| !row.is_none()) => return None,
