@@ -1,14 +1,22 @@
 //! The same bytes from the host and from a device (the emulator under `cargo xtask test`).
 
 use std::path::Path;
+use std::sync::Arc;
 
-use super::{data, folder, names, succeed, text};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use parquet::arrow::ArrowWriter;
+
+use super::{data, folder, names, succeed, text, warpline};
+
+fn devices() -> serde_json::Value {
+    let info = succeed(&["info", "--json"]).stdout;
+    let mut info: serde_json::Value = serde_json::from_slice(&info).expect("JSON");
+    info["devices"].take()
+}
 
 /// Whether device 0 is there. Under `REQUIRE_DEVICE` its absence is a failure.
 fn is_there() -> bool {
-    let info = succeed(&["info", "--json"]).stdout;
-    let info: serde_json::Value = serde_json::from_slice(&info).expect("JSON");
-    let there = info["devices"].as_array().is_some_and(|devices| !devices.is_empty());
+    let there = devices().as_array().is_some_and(|devices| !devices.is_empty());
     let required = std::env::var_os("REQUIRE_DEVICE").is_some_and(|value| value != "0");
     assert!(there || !required, "a device is required, and there is none");
     if !there {
@@ -86,6 +94,52 @@ fn run_writes_the_same_partitions() {
         return;
     }
     let (_, _, labels) = data();
-    let keys = ["--partition-by", "id,label", "--partitions", "5", "--hash", "spark-xxhash64"];
-    same(&[&["run", "--input", text(labels)], &keys[..]].concat(), "--output", parts);
+    for (keys, scheme) in [
+        ("id,label", "spark-xxhash64"),
+        ("label,id", "datafusion"),
+        ("id", "spark"),
+        ("label", "xxhash64"),
+        ("id", "iceberg"),
+        ("id,label", "cudf"),
+    ] {
+        let keys = ["--partition-by", keys, "--partitions", "5", "--hash", scheme];
+        same(&[&["run", "--input", text(labels)], &keys[..]].concat(), "--output", parts);
+    }
+}
+
+/// A table to join that the device has no room for is joined on the host.
+#[test]
+fn run_joins_what_the_device_has_no_room_for() {
+    if !is_there() {
+        return;
+    }
+    let emulated = devices()[0]["emulated"] == true;
+    let root = folder();
+    let column = |values: Vec<i64>| -> ArrayRef { Arc::new(Int64Array::from(values)) };
+    let write = |name: &str, columns: [(&str, ArrayRef); 2]| {
+        let batch = RecordBatch::try_from_iter(columns).expect("a batch");
+        let path = root.path().join(name);
+        let file = std::fs::File::create(&path).expect("a file");
+        let mut writer = ArrowWriter::try_new(file, batch.schema(), None).expect("a writer");
+        writer.write(&batch).and_then(|()| writer.close()).expect("written");
+        path
+    };
+    let spread = |i: i64| i * 7919 % 1_000_003;
+    let rows = write("rows.parquet", [("k", column((0..3000).collect())), ("row", column((0..3000).collect()))]);
+    let numbers = (0..200_000).collect::<Vec<_>>();
+    let table =
+        write("table.parquet", [("k", column(numbers.iter().map(|i| spread(*i)).collect())), ("v", column(numbers))]);
+    let args = ["run", "--input", text(&rows), "--join", text(&table), "--on", "k", "--budget", "256M"];
+    let [host, cuda] = ["host", "cuda:0"].map(|device| {
+        let out = root.path().join(device.replace(':', ""));
+        // An emulated device; a real one has room.
+        let mut command = warpline(&[&args[..], &["--device", device, "--output", text(&out)]].concat());
+        let ran = command.env("WARPLINE_EMULATOR_MEMORY", "8M").output().expect("warpline starts");
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+        let report = String::from_utf8_lossy(&ran.stdout);
+        let join = report.lines().find(|line| line.starts_with("join ")).expect("a line of the report");
+        assert!(!emulated || join.split_whitespace().nth(1) == Some("host"), "{join}");
+        parts(&out)
+    });
+    assert!(!host.is_empty() && host == cuda);
 }

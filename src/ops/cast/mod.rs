@@ -30,7 +30,8 @@ const OP: &str = "cast";
 /// `InvalidInput` for a column that the batch has not or that is named twice, for types that do not cast into one another,
 /// for a child that may hold nulls where the type says it may not, and for the first value that does not fit, as
 /// [`Projection::evaluate_on`](crate::ops::expr::Projection::evaluate_on) tells it: of a list's items it is the item's
-/// number. `WrongDevice` when the batch is not where `ctx` runs, `Unsupported` for types that expressions do not cast to.
+/// number. `WrongDevice` when the batch is not where `ctx` runs, `Unsupported` for types that expressions do not cast to, and
+/// on a device for casts to dictionaries.
 ///
 /// # Synchronization
 /// On a device waits once for the columns of each length, to learn whether a value did not fit, and once more where there

@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array, RecordBatch, new_null_array};
-use arrow::buffer::BooleanBuffer;
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Datum, Int32Array, Int64Array, RecordBatch, new_null_array,
+};
+use arrow::buffer::{BooleanBuffer, Buffer, MutableBuffer, NullBuffer};
 use arrow::compute::{self, filter_record_batch};
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 
 use super::bind::Bound;
-use super::eval::{Value, as_boolean, evaluate};
+use super::eval::{Value, as_boolean, evaluate, holds};
+use crate::column::parts::{Parts, fixed};
 
 /// The values of an expression for some rows of a batch.
 enum Part {
@@ -73,6 +76,10 @@ impl Picks {
 }
 
 pub(super) fn case(branches: &[(Bound, Bound)], otherwise: &Bound, batch: &RecordBatch) -> Result<Value, ArrowError> {
+    let mut bounds = branches.iter().flat_map(|(when, then)| [when, then]).chain([otherwise]);
+    if otherwise.data_type().is_primitive() && !bounds.any(Bound::fallible) {
+        return selections(branches, otherwise, batch);
+    }
     let rows = batch.num_rows();
     let mut picks = Picks::new(otherwise.data_type(), rows);
     let mut open = BooleanBuffer::new_set(rows);
@@ -103,6 +110,58 @@ pub(super) fn case(branches: &[(Bound, Bound)], otherwise: &Bound, batch: &Recor
     }
     take(otherwise, &open)?;
     picks.finish()
+}
+
+/// CASE over numbers where nothing can fail, so that everything is evaluated for all rows.
+fn selections(branches: &[(Bound, Bound)], otherwise: &Bound, batch: &RecordBatch) -> Result<Value, ArrowError> {
+    let mut value = evaluate(otherwise, batch)?;
+    for (when, then) in branches.iter().rev() {
+        let when = evaluate(when, batch)?.into_array(batch.num_rows())?;
+        value = Value::Array(selected(&holds(as_boolean(&when)?, true), &evaluate(then, batch)?, &value));
+    }
+    Ok(value)
+}
+
+/// The values of one side where the mask is set and of the other where it is not, of one primitive type. arrow-rs's `zip`
+/// copies runs, which are short where data is not sorted.
+fn selected(mask: &BooleanBuffer, set: &Value, unset: &Value) -> ArrayRef {
+    let (sides, rows) = ([set, unset].map(Value::datum).map(Datum::get), mask.len());
+    let nulls = sides.map(|(array, is_one)| match (array.nulls(), is_one) {
+        (Some(nulls), false) => Some(nulls.inner().clone()),
+        (Some(nulls), true) if nulls.null_count() > 0 => Some(BooleanBuffer::new_unset(rows)),
+        _ => None,
+    });
+    let nulls = match nulls {
+        [None, None] => None,
+        sides => {
+            let [set, unset] = sides.map(|valid| valid.unwrap_or_else(|| BooleanBuffer::new_set(rows)));
+            Some(NullBuffer::new(&(mask & &set) | &(&!mask & &unset))).filter(|nulls| nulls.null_count() > 0)
+        }
+    };
+    let data_type = sides[0].0.data_type().clone();
+    let width = data_type.primitive_width().unwrap_or(0);
+    let buffer = match width {
+        1 => selected_values::<1>(mask, sides),
+        2 => selected_values::<2>(mask, sides),
+        4 => selected_values::<4>(mask, sides),
+        8 => selected_values::<8>(mask, sides),
+        16 => selected_values::<16>(mask, sides),
+        _ => selected_values::<32>(mask, sides),
+    };
+    Parts { data_type, len: rows, nulls, buffers: vec![buffer], children: Vec::new() }.into_array()
+}
+
+fn selected_values<const WIDTH: usize>(mask: &BooleanBuffer, sides: [(&dyn Array, bool); 2]) -> Buffer {
+    let [(set, set_is_one), (unset, unset_is_one)] = sides.map(|(array, is_one)| (fixed(array, WIDTH), is_one));
+    let (set, unset) = (set.as_chunks::<WIDTH>().0, unset.as_chunks::<WIDTH>().0);
+    let mut values = MutableBuffer::from_len_zeroed(mask.len() * WIDTH);
+    let out = values.as_slice_mut().as_chunks_mut::<WIDTH>().0;
+    let place = |is_one: bool, row: usize| if is_one { 0 } else { row };
+    for (row, (to, bit)) in out.iter_mut().zip(mask).enumerate() {
+        let (set, unset) = (set[place(set_is_one, row)], unset[place(unset_is_one, row)]);
+        *to = if bit { set } else { unset };
+    }
+    values.into()
 }
 
 pub(super) fn coalesce(inputs: &[Bound], batch: &RecordBatch) -> Result<Value, ArrowError> {

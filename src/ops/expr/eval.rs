@@ -69,7 +69,7 @@ impl Predicate {
 }
 
 /// Rows of a chunk: few enough that what one operator leaves is in the cache for the next, many enough that kernels pay.
-const CHUNK: usize = 1 << 16;
+const CHUNK: usize = 1 << 13;
 
 /// Evaluates chunks of rows at the same time, and puts the arrays that they give one behind another.
 pub(super) fn in_chunks(
@@ -130,7 +130,7 @@ impl Value {
         }
     }
 
-    fn datum(&self) -> &dyn Datum {
+    pub(super) fn datum(&self) -> &dyn Datum {
         match self {
             Value::Array(array) => array,
             Value::Scalar(scalar) => scalar,
@@ -350,7 +350,7 @@ fn connect(left: &Bound, right: &Bound, batch: &RecordBatch, decisive: bool) -> 
 }
 
 /// Rows that are valid and equal to `truth`.
-fn holds(array: &BooleanArray, truth: bool) -> BooleanBuffer {
+pub(super) fn holds(array: &BooleanArray, truth: bool) -> BooleanBuffer {
     let values = if truth { array.values().clone() } else { !array.values() };
     match array.nulls() {
         Some(nulls) => &values & nulls.inner(),

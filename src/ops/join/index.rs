@@ -28,23 +28,16 @@ pub(super) struct Index {
 enum Firsts {
     /// By the distance of the key from the lowest: keys are integers close to each other.
     Direct { lowest: i64, rows: Vec<u32> },
-    /// By the key itself.
-    Words(HashTable<WordRow>),
-    /// By a key in row format.
-    Rows { rows: HashTable<TaggedRow>, keys: Rows },
+    /// By keys that are words.
+    Words(HashTable<Slot>),
+    /// By the hashes of keys in row format.
+    Rows { slots: HashTable<Slot>, keys: Rows },
 }
 
-/// A key and its first row.
-#[derive(Clone, Copy, Debug)]
-struct WordRow {
-    word: u64,
-    row: u32,
-}
-
-/// The upper half of a key's hash, which saves most looks at other keys, and its first row.
-#[derive(Clone, Copy, Debug)]
-struct TaggedRow {
-    tag: u32,
+/// A key, or the hash of one in row format, and its first row.
+#[derive(Debug)]
+struct Slot {
+    code: u64,
     row: u32,
 }
 
@@ -65,34 +58,22 @@ impl Index {
                     Firsts::Direct { lowest, rows: firsts }
                 }
                 None => {
-                    let mut table = HashTable::with_capacity(len);
+                    let mut slots = HashTable::with_capacity(len);
                     for row in rows {
-                        let new = WordRow { word: words[row], row: row as u32 };
-                        match table.entry(
-                            mix(0, new.word),
-                            |one: &WordRow| one.word == new.word,
-                            |one| mix(0, one.word),
-                        ) {
-                            Entry::Occupied(mut first) => next[row] = replace(&mut first.get_mut().row, new.row),
-                            Entry::Vacant(free) => drop(free.insert(new)),
-                        }
+                        let new = Slot { code: words[row], row: row as u32 };
+                        next[row] = put(&mut slots, new, hash_word, |_| true);
                     }
-                    Firsts::Words(table)
+                    Firsts::Words(slots)
                 }
             },
             Form::Rows(keys) => {
-                let mut table = HashTable::with_capacity(len);
+                let mut slots = HashTable::with_capacity(len);
+                let key = |row: usize| keys.row(row).data();
                 for row in rows {
-                    let of_row = |row: usize| keys.row(row).data();
-                    let hashed = hash(of_row(row));
-                    let new = TaggedRow { tag: (hashed >> 32) as u32, row: row as u32 };
-                    let is_new = |one: &TaggedRow| is_key(*one, new.tag, &keys, of_row(row));
-                    match table.entry(hashed, is_new, |one| hash(of_row(one.row as usize))) {
-                        Entry::Occupied(mut first) => next[row] = replace(&mut first.get_mut().row, new.row),
-                        Entry::Vacant(free) => drop(free.insert(new)),
-                    }
+                    let new = Slot { code: hash(key(row)), row: row as u32 };
+                    next[row] = put(&mut slots, new, |hash| hash, |other| key(other as usize) == key(row));
                 }
-                Firsts::Rows { rows: table, keys }
+                Firsts::Rows { slots, keys }
             }
         };
         let chains = chains(&next);
@@ -102,8 +83,8 @@ impl Index {
     pub(super) fn nbytes(&self) -> usize {
         let firsts = match &self.firsts {
             Firsts::Direct { rows, .. } => 4 * rows.len(),
-            Firsts::Words(table) => table.allocation_size(),
-            Firsts::Rows { rows, keys } => rows.allocation_size() + keys.size(),
+            Firsts::Words(slots) => slots.allocation_size(),
+            Firsts::Rows { slots, keys } => slots.allocation_size() + keys.size(),
         };
         firsts + 4 * (self.next.len() + self.chains.len())
     }
@@ -119,15 +100,15 @@ impl Index {
             (Firsts::Direct { lowest, rows }, Form::Words(words)) => {
                 each(keys, range, |row| rows.get(distance(words[row], *lowest)).copied().unwrap_or(END))
             }
-            (Firsts::Words(table), Form::Words(words)) => each(keys, range, |row| {
-                let first = table.find(mix(0, words[row]), |one| one.word == words[row]);
-                first.map_or(END, |first| first.row)
+            (Firsts::Words(slots), Form::Words(words)) => each(keys, range, |row| {
+                let slot = slots.find(hash_word(words[row]), |slot| slot.code == words[row]);
+                slot.map_or(END, |slot| slot.row)
             }),
-            (Firsts::Rows { rows, keys: built }, Form::Rows(probed)) => each(keys, range, |row| {
+            (Firsts::Rows { slots, keys: built }, Form::Rows(probed)) => each(keys, range, |row| {
                 let key = probed.row(row).data();
-                let hashed = hash(key);
-                let first = rows.find(hashed, |one| is_key(*one, (hashed >> 32) as u32, built, key));
-                first.map_or(END, |first| first.row)
+                let code = hash(key);
+                let slot = slots.find(code, |slot| slot.code == code && built.row(slot.row as usize).data() == key);
+                slot.map_or(END, |slot| slot.row)
             }),
             // Both sides have keys of one form, as it follows from their common types.
             _ => each(keys, range, |_| END),
@@ -168,7 +149,7 @@ fn direct_range(keys: impl Iterator<Item = i64>, len: usize) -> Option<(i64, usi
 
 /// How far a key is above the lowest; a key below it wraps around to a distance past every table.
 fn distance(word: u64, lowest: i64) -> usize {
-    word.wrapping_sub(lowest as u64) as usize
+    usize::try_from(word.wrapping_sub(lowest as u64)).unwrap_or(usize::MAX)
 }
 
 /// For each row how many rows its chain has from it on; nothing where no chain has two.
@@ -183,9 +164,20 @@ fn chains(next: &[u32]) -> Vec<u32> {
     chains
 }
 
-/// Whether a built row has this key, whose tag is the upper half of its hash.
-fn is_key(one: TaggedRow, tag: u32, built: &Rows, key: &[u8]) -> bool {
-    one.tag == tag && built.row(one.row as usize).data() == key
+/// Puts a row before those of its key, of which it gives the first. `same` tells whether a row with this code has the key.
+fn put(slots: &mut HashTable<Slot>, new: Slot, hash: impl Fn(u64) -> u64, same: impl Fn(u32) -> bool) -> u32 {
+    let is_key = |slot: &Slot| slot.code == new.code && same(slot.row);
+    match slots.entry(hash(new.code), is_key, |slot| hash(slot.code)) {
+        Entry::Occupied(mut slot) => replace(&mut slot.get_mut().row, new.row),
+        Entry::Vacant(free) => {
+            free.insert(new);
+            END
+        }
+    }
+}
+
+fn hash_word(word: u64) -> u64 {
+    mix(0, word)
 }
 
 /// A hash of a key's bytes, word by word.

@@ -7,7 +7,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt64Array};
 use arrow::compute::interleave;
 use arrow::datatypes::UInt64Type;
 
-use super::store::{Batches, Store};
+use super::store::{Batches, Pool, Store};
 use crate::error::{Error, Result};
 use crate::ops::join::OP;
 use crate::ops::join::host::{taken, with_rows};
@@ -58,10 +58,10 @@ pub(super) struct Merge {
 
 impl Merge {
     /// The runs must be closed.
-    pub(super) fn new(runs: &[Store], most: usize) -> Result<Self> {
+    pub(super) fn new(runs: &[Store], most: usize, pool: &Pool) -> Result<Self> {
         let mut merge = Merge { heads: Vec::new(), heap: BinaryHeap::new(), inputs: Vec::new(), most: most.max(1) };
         for run in runs {
-            let mut rest = run.read()?;
+            let mut rest = run.read(pool)?;
             let Some(first) = rest.next().transpose()? else { continue };
             let head = Head { rest, places: places(&first), input: merge.inputs.len(), row: 0 };
             merge.heap.push(Reverse((place(&head.places, 0), merge.heads.len())));

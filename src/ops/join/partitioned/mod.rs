@@ -221,14 +221,14 @@ impl PartitionedJoin {
         while self.runs.len() > FAN_IN {
             let group: Vec<Store> = self.runs.drain(..FAN_IN).collect();
             let mut merged = Store::new(self.run_schema.clone());
-            for batch in Merge::new(&group, self.piece_rows(&group))? {
+            for batch in Merge::new(&group, self.piece_rows(&group), &self.pool)? {
                 self.keep(&mut merged, batch?)?;
             }
             group.into_iter().try_for_each(|run| run.discard(&mut self.pool))?;
             merged.close()?;
             self.runs.push(merged);
         }
-        let merge = Merge::new(&self.runs, self.piece_rows(&self.runs))?;
+        let merge = Merge::new(&self.runs, self.piece_rows(&self.runs), &self.pool)?;
         Ok(JoinedBatches { merge, schema: self.spec.schema.clone(), pool: self.pool, _runs: self.runs })
     }
 
@@ -253,7 +253,7 @@ impl PartitionedJoin {
         }
         let mut matched = BooleanBufferBuilder::new(probe.rows as usize);
         matched.append_n(probe.rows as usize, false);
-        let mut batches = built.read()?;
+        let mut batches = built.read(&self.pool)?;
         while let Some(chunk) = self.chunk(&mut batches)? {
             let needs = size(&chunk) + INDEX_BYTES * chunk.num_rows() as u64;
             self.pool.take(needs);
@@ -268,7 +268,7 @@ impl PartitionedJoin {
     /// A side of a partition cut by another hash.
     fn cut(&mut self, side: usize, store: &Store, level: u64) -> Result<Vec<Store>> {
         let mut parts: Vec<Store> = (0..self.partitions).map(|_| Store::new(self.schemas[side].clone())).collect();
-        for batch in store.read()? {
+        for batch in store.read(&self.pool)? {
             scatter(&self.spec, side, level, &batch?, &mut parts, &mut self.pool)?;
             balance(parts.iter_mut(), &mut self.pool, store.bytes())?;
         }
@@ -305,7 +305,7 @@ impl PartitionedJoin {
         let step = self.rows_of(row_bytes);
         let mut run = Store::new(self.run_schema.clone());
         let mut before = 0;
-        for batch in probe.read()? {
+        for batch in probe.read(&self.pool)? {
             let batch = batch?;
             let numbers = batch.column(self.spec.probe_columns()).as_primitive::<UInt64Type>().clone();
             let there = Batch::from_record_batch(&batch).to(&ctx)?;
@@ -334,7 +334,7 @@ impl PartitionedJoin {
         let kind = self.spec.kind();
         let mut run = Store::new(self.run_schema.clone());
         let mut before = 0;
-        for batch in probe.read()? {
+        for batch in probe.read(&self.pool)? {
             let batch = batch?;
             let has = matched.slice(before, batch.num_rows());
             before += batch.num_rows();

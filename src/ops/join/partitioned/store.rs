@@ -6,12 +6,14 @@ use std::io::{BufReader, BufWriter};
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use tempfile::TempDir;
 
+use super::FAN_IN;
 use crate::error::{Error, Result};
 use crate::ops::join::OP;
 
@@ -53,6 +55,11 @@ impl Pool {
 
     pub(super) fn spilled(&self) -> u64 {
         self.spilled
+    }
+
+    /// Bytes of the batches in which stores are read, of which there may be one of each run at a time.
+    fn piece(&self) -> u64 {
+        self.memory / (4 * FAN_IN as u64)
     }
 
     fn new_file(&mut self) -> Result<PathBuf> {
@@ -127,8 +134,9 @@ impl Store {
                 Written { path, writer }
             }
         };
-        for batch in self.batches.drain(..) {
-            written.writer.write(&batch).map_err(|e| at(&written.path, e))?;
+        let batches = std::mem::take(&mut self.batches).into_iter().map(Ok);
+        for batch in Pieces::new(&self.schema, batches, pool.piece()) {
+            written.writer.write(&batch?).map_err(|e| at(&written.path, e))?;
         }
         self.file = Some(written);
         pool.give(self.bytes);
@@ -145,8 +153,8 @@ impl Store {
         }
     }
 
-    /// The batches of a closed store, those of the file read one at a time.
-    pub(super) fn read(&self) -> Result<Batches> {
+    /// The batches of a closed store, those of the file read one at a time, small ones put together.
+    pub(super) fn read(&self, pool: &Pool) -> Result<Batches> {
         let file = match &self.file {
             None => None,
             Some(Written { path, .. }) => {
@@ -154,7 +162,8 @@ impl Store {
                 Some((path.clone(), StreamReader::try_new_buffered(file, None).map_err(|e| at(path, e))?))
             }
         };
-        Ok(Batches { file, memory: self.batches.clone().into_iter() })
+        let stored = Stored { file, memory: self.batches.clone().into_iter() };
+        Ok(Pieces::new(&self.schema, stored, pool.piece()))
     }
 
     /// Gives back the memory and removes the file.
@@ -167,14 +176,65 @@ impl Store {
     }
 }
 
+/// Batches in which those of a [`Store`] are read.
+pub(super) type Batches = Pieces<Stored>;
+
+/// Batches one behind the other, as many together as a number of bytes holds: a partition gets some rows of each batch, and
+/// what is done for each batch, not for each row, would take most of the time.
+#[derive(Debug)]
+pub(super) struct Pieces<I> {
+    schema: SchemaRef,
+    batches: I,
+    /// The first batch of the next piece.
+    next: Option<RecordBatch>,
+    most: u64,
+}
+
+impl<I: Iterator<Item = Result<RecordBatch>>> Pieces<I> {
+    /// Batches with dictionaries stay alone, as those of several may be more values than a key can tell apart.
+    fn new(schema: &SchemaRef, batches: I, most: u64) -> Self {
+        let alone = schema.flattened_fields().iter().any(|field| matches!(field.data_type(), DataType::Dictionary(..)));
+        Pieces { schema: schema.clone(), batches, next: None, most: if alone { 0 } else { most } }
+    }
+
+    fn piece(&mut self) -> Result<Option<RecordBatch>> {
+        let Some(first) = self.next.take().map(Ok).or_else(|| self.batches.next()).transpose()? else {
+            return Ok(None);
+        };
+        let mut bytes = size(&first);
+        let mut piece = vec![first];
+        for batch in self.batches.by_ref() {
+            let batch = batch?;
+            bytes = bytes.saturating_add(size(&batch));
+            if bytes > self.most {
+                self.next = Some(batch);
+                break;
+            }
+            piece.push(batch);
+        }
+        match piece.len() {
+            1 => Ok(piece.pop()),
+            _ => concat_batches(&self.schema, &piece).map(Some).map_err(|e| Error::arrow(OP, e)),
+        }
+    }
+}
+
+impl<I: Iterator<Item = Result<RecordBatch>>> Iterator for Pieces<I> {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.piece().transpose()
+    }
+}
+
 /// The batches of a [`Store`], in their order.
 #[derive(Debug)]
-pub(super) struct Batches {
+pub(super) struct Stored {
     file: Option<(PathBuf, StreamReader<BufReader<File>>)>,
     memory: std::vec::IntoIter<RecordBatch>,
 }
 
-impl Iterator for Batches {
+impl Iterator for Stored {
     type Item = Result<RecordBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {
