@@ -237,10 +237,13 @@ impl PartitionedJoin {
         built.close()?;
         probe.close()?;
         let needs = built.total_bytes + INDEX_BYTES * built.rows;
-        if needs > self.pool.memory / 4 && level <= MOST_LEVELS {
-            let parts = self.cut(BUILT, &built, level)?;
+        let room = self.pool.memory / 4;
+        if needs > room && level <= MOST_LEVELS {
+            // Half as large as there is room for, since they will not be all alike; no more, as each has its files.
+            let count = (2 * needs / room.max(1)).clamp(2, self.partitions.max(2) as u64) as usize;
+            let parts = self.cut(BUILT, &built, level, count)?;
             if parts.iter().all(|part| part.rows < built.rows) {
-                let probes = self.cut(PROBE, &probe, level)?;
+                let probes = self.cut(PROBE, &probe, level, count)?;
                 built.discard(&mut self.pool)?;
                 probe.discard(&mut self.pool)?;
                 return parts.into_iter().zip(probes).try_for_each(|(built, probe)| self.join(built, probe, level + 1));
@@ -265,9 +268,9 @@ impl PartitionedJoin {
         probe.discard(&mut self.pool)
     }
 
-    /// A side of a partition cut by another hash.
-    fn cut(&mut self, side: usize, store: &Store, level: u64) -> Result<Vec<Store>> {
-        let mut parts: Vec<Store> = (0..self.partitions).map(|_| Store::new(self.schemas[side].clone())).collect();
+    /// A side of a partition cut into so many by another hash.
+    fn cut(&mut self, side: usize, store: &Store, level: u64, count: usize) -> Result<Vec<Store>> {
+        let mut parts: Vec<Store> = (0..count).map(|_| Store::new(self.schemas[side].clone())).collect();
         for batch in store.read(&self.pool)? {
             scatter(&self.spec, side, level, &batch?, &mut parts, &mut self.pool)?;
             balance(parts.iter_mut(), &mut self.pool, store.bytes())?;
