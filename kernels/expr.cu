@@ -447,7 +447,7 @@ __device__ Parsed expr_shift_date(int64_t days, uint64_t months_days, int64_t na
 __device__ Parsed expr_shift_moment(int64_t value, int64_t units, const Change* changes, int64_t count,
                                     uint64_t months_days, int64_t nanoseconds, uint64_t back) {
     const Span span = warpline::span(months_days, nanoseconds, back != 0);
-    const warpline::Zone zone = {changes == nullptr ? nullptr : warpline::global(changes), count};
+    const warpline::Zone zone(changes, count);
     const int64_t unit = 1000000000 / units;
     int64_t second = warpline::floor_divide(value, units);
     int64_t fraction = (value - second * units) * unit;
@@ -507,7 +507,7 @@ __device__ Parsed expr_parse_date(const uint8_t* a, uint64_t length) {
 // A moment as so many units of a second, of which a nanosecond's fraction is cut. `changes` and `count`: a Zone.
 __device__ Parsed expr_parse_moment(const uint8_t* a, uint64_t length, const Change* changes, int64_t count,
                                     int64_t units) {
-    const warpline::Zone zone = {changes == nullptr ? nullptr : warpline::global(changes), count};
+    const warpline::Zone zone(changes, count);
     int64_t second = 0;
     uint32_t nanos;
     const Verdict found = warpline::parse_moment(chars(a, length), zone, second, nanos);

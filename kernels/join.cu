@@ -93,6 +93,19 @@ __device__ __forceinline__ T read_shared_by_blocks(const T* word) {
     return *const_cast<const volatile T*>(word);
 }
 
+// Raises a word to the largest of the warp's values, as other warps do with theirs. All lanes must call it.
+template <typename T>
+__device__ __forceinline__ void raise(unsigned long long* word, T value) {
+#pragma unroll
+    for (uint32_t step = 16; step > 0; step /= 2) {
+        const T other = __shfl_xor_sync(kFullWarp, value, step);
+        value = other > value ? other : value;
+    }
+    if (lane_id() == 0 && read_shared_by_blocks(word) < value) {
+        atomicMax(word, static_cast<unsigned long long>(value));
+    }
+}
+
 // Looks up rows of `probe` in a hash table over rows of `built`.
 struct TableFinder {
     const KeyColumn* probe;
@@ -318,14 +331,7 @@ __device__ __forceinline__ void count_matches(const Finder& finder, uint64_t n, 
         push(below, count + inclusive - own);
         count += __shfl_sync(kFullWarp, inclusive, 31);
     }
-#pragma unroll
-    for (uint32_t step = 16; step > 0; step /= 2) {
-        const uint32_t other = __shfl_xor_sync(kFullWarp, largest, step);
-        largest = other > largest ? other : largest;
-    }
-    if (lane_id() == 0 && read_shared_by_blocks(most) < largest) {
-        atomicMax(most, static_cast<unsigned long long>(largest));
-    }
+    raise(most, largest);
     const uint64_t base = warp_base(scratch, tile, count, total);
 #pragma unroll
     for (uint32_t s = 0; s < Policy::kSteps; ++s) {
@@ -350,13 +356,6 @@ __device__ __forceinline__ uint64_t row_at(const uint64_t* __restrict__ offsets,
 }
 
 }  // namespace
-
-// Raises a word that other blocks raise too.
-__device__ __forceinline__ void raise(unsigned long long* word, unsigned long long value) {
-    if (read_shared_by_blocks(word) < value) {
-        atomicMax(word, value);
-    }
-}
 
 // Codes of rows, which of them are comparable, and their range.
 extern "C" __global__ void __launch_bounds__(Policy::kThreads)
@@ -383,17 +382,8 @@ extern "C" __global__ void __launch_bounds__(Policy::kThreads)
     if (range == nullptr) {
         return;
     }
-#pragma unroll
-    for (uint32_t step = 16; step > 0; step /= 2) {
-        const unsigned long long lowest = __shfl_xor_sync(kFullWarp, own.lowest, step);
-        const unsigned long long highest = __shfl_xor_sync(kFullWarp, own.highest, step);
-        own.lowest = lowest > own.lowest ? lowest : own.lowest;
-        own.highest = highest > own.highest ? highest : own.highest;
-    }
-    if (lane_id() == 0) {
-        raise(&range->lowest, own.lowest);
-        raise(&range->highest, own.highest);
-    }
+    raise(&range->lowest, own.lowest);
+    raise(&range->highest, own.highest);
 }
 
 // The slot of each row's key, kNoSource for none; `twice` becomes 1 when a key has two rows. A slot's key is the row that

@@ -1,4 +1,4 @@
-// Bytes at any address, read in aligned words.
+// Bytes: at any address, read in aligned words, and as letters.
 #pragma once
 
 #include <cstdint>
@@ -16,5 +16,8 @@ __device__ __forceinline__ uint4 load_unaligned(const uint8_t* bytes) {
     return {__funnelshift_r(a, b, shift), __funnelshift_r(b, c, shift), __funnelshift_r(c, d, shift),
             __funnelshift_r(d, e, shift)};
 }
+
+// An ASCII letter as a small one; anything else as it is.
+__device__ __forceinline__ uint32_t ascii_lower(uint32_t c) { return c - 'A' < 26u ? c + 32 : c; }
 
 }  // namespace warpline

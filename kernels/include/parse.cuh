@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "bytes.cuh"
 #include "calendar.cuh"
 #include "int256.cuh"
 #include "zone.cuh"
@@ -222,7 +223,7 @@ __device__ __forceinline__ Verdict parse_date(const Chars& text, int64_t& days) 
     }
     int64_t second;
     uint32_t nanos;
-    const Verdict found = parse_moment(text, Zone{nullptr, 0}, second, nanos);
+    const Verdict found = parse_moment(text, Zone(nullptr, 0), second, nanos);
     days = (second >= 0 ? second : second - 86399) / 86400;
     return found;
 }
@@ -282,8 +283,7 @@ __device__ __forceinline__ bool parse_truth(const Chars& all, bool& truth) {
     const Chars text = all.trimmed();
     uint64_t word = 0;
     for (uint64_t i = 0; i < text.length && i < 6; ++i) {
-        const uint32_t c = text[i];
-        word |= static_cast<uint64_t>(c - 'A' < 26u ? c + 32 : c) << 8 * i;
+        word |= static_cast<uint64_t>(ascii_lower(text[i])) << 8 * i;
     }
     const auto begins = [&](uint64_t letters, uint64_t least, uint64_t most) {
         return text.length >= least && text.length <= most && word == (letters & ((1ull << 8 * text.length) - 1));

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "bytes.cuh"
 #include "parse.cuh"
 
 namespace warpline {
@@ -91,7 +92,7 @@ __device__ __forceinline__ IntervalUnit unit_named(const Chars& text, uint64_t f
         if (letters >= 12 || c == 0 || c >= 0x80) {
             return kNoUnit;
         }
-        word[letters / 8] |= static_cast<uint64_t>(c - 'A' < 26u ? c + 32 : c) << 8 * (letters % 8);
+        word[letters / 8] |= static_cast<uint64_t>(ascii_lower(c)) << 8 * (letters % 8);
     }
     switch (word[0]) {
         case packed("centurie"):

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "bytes.cuh"
 #include "move.cuh"
 
 namespace warpline {
@@ -55,11 +56,9 @@ struct Exact {
 // Letter case ignored, for patterns of ASCII. Of other characters, only the long s and the Kelvin sign fold to ASCII
 // (Unicode 15, CaseFolding.txt, status C).
 struct IgnoreCase {
-    static __device__ __forceinline__ uint32_t lower(uint32_t c) { return c - 'A' < 26u ? c + 32 : c; }
-
     __device__ __forceinline__ bool operator()(const Text& text, uint64_t& t, const Text& pattern, uint64_t& p) const {
         const uint32_t c = text.at[t];
-        uint32_t folded = lower(c);
+        uint32_t folded = ascii_lower(c);
         uint32_t bytes = 1;
         if (c == 0xc5 && t + 1 < text.length && text.at[t + 1] == 0xbf) {
             folded = 's';
@@ -69,7 +68,7 @@ struct IgnoreCase {
             bytes = 3;
         }
         t += bytes;
-        return folded == lower(pattern.at[p++]);
+        return folded == ascii_lower(pattern.at[p++]);
     }
 };
 

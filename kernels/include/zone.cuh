@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "move.cuh"
+
 namespace warpline {
 
 // From which second of UTC on the clocks are so many seconds ahead.
@@ -46,6 +48,10 @@ __device__ __forceinline__ bool ahead_when(const Change* changes, uint64_t count
 struct Zone {
     const Change* changes;
     int64_t count;
+
+    // `changes` are in global memory.
+    __device__ __forceinline__ Zone(const Change* changes, int64_t count)
+        : changes(changes == nullptr ? nullptr : warpline::global(changes)), count(count) {}
 
     __device__ __forceinline__ int64_t local(int64_t second) const {
         return second + (changes == nullptr ? count : changes[change_at(changes, count, second)].ahead);

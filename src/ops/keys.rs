@@ -175,23 +175,14 @@ impl HostKey {
     /// Writes the values of these rows as [`word`](Self::word) gives them, if they are integers, all valid and not behind a
     /// dictionary.
     pub(in crate::ops) fn words(&self, rows: Range<usize>, words: &mut [u64]) -> bool {
-        fn widen<const N: usize>(values: &[u8], words: &mut [u64], word: impl Fn([u8; N]) -> u64) -> bool {
-            words.iter_mut().zip(values.as_chunks().0).for_each(|(to, value)| *to = word(*value));
-            true
-        }
         let is_null = |nulls: &NullBuffer| nulls.slice(rows.start, rows.len()).null_count() > 0;
         if self.keys.is_some() || self.validity.as_ref().is_some_and(is_null) {
             return false;
         }
         let values = &self.values[rows.start * self.reading.width..];
-        match (self.reading.kind, self.reading.width) {
-            (KeyKind::Unsigned | KeyKind::Signed, 8) => widen(values, words, u64::from_le_bytes),
-            (KeyKind::Unsigned, 4) => widen(values, words, |value| u32::from_le_bytes(value).into()),
-            (KeyKind::Unsigned, 2) => widen(values, words, |value| u16::from_le_bytes(value).into()),
-            (KeyKind::Unsigned, 1) => widen(values, words, |[value]| value.into()),
-            (KeyKind::Signed, 4) => widen(values, words, |value| i32::from_le_bytes(value) as u64),
-            (KeyKind::Signed, 2) => widen(values, words, |value| i16::from_le_bytes(value) as u64),
-            (KeyKind::Signed, 1) => widen(values, words, |value| i8::from_le_bytes(value) as u64),
+        match self.reading.kind {
+            KeyKind::Signed => widen(values, self.reading.width, true, words),
+            KeyKind::Unsigned => widen(values, self.reading.width, false, words),
             _ => false,
         }
     }
@@ -234,6 +225,24 @@ impl HostKey {
     fn offset(&self, width: usize, i: usize) -> usize {
         unsigned(&self.values, width, i) as usize
     }
+}
+
+/// Writes values of `width` bytes, integers or what is compared like them, as words; false for widths of no integer.
+pub(in crate::ops) fn widen(values: &[u8], width: usize, signed: bool, words: &mut [u64]) -> bool {
+    fn each<const N: usize>(values: &[u8], words: &mut [u64], word: impl Fn([u8; N]) -> u64) {
+        words.iter_mut().zip(values.as_chunks().0).for_each(|(to, value)| *to = word(*value));
+    }
+    match (width, signed) {
+        (8, _) => each(values, words, u64::from_le_bytes),
+        (4, false) => each(values, words, |value| u32::from_le_bytes(value).into()),
+        (2, false) => each(values, words, |value| u16::from_le_bytes(value).into()),
+        (1, false) => each(values, words, |[value]| value.into()),
+        (4, true) => each(values, words, |value| i32::from_le_bytes(value) as u64),
+        (2, true) => each(values, words, |value| i16::from_le_bytes(value) as u64),
+        (1, true) => each(values, words, |value| i8::from_le_bytes(value) as u64),
+        _ => return false,
+    }
+    true
 }
 
 /// The unsigned integer of `width` bytes at `i`; of a wider one the low 8 bytes.

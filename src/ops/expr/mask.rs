@@ -35,7 +35,8 @@ impl Predicate {
     /// # Errors
     /// As [`Predicate::evaluate`], with the same text: the failing row alone is copied to the host for it. `WrongDevice`
     /// when the batch is not where `ctx` runs, `InvalidInput` when its types are not those that the predicate was bound to,
-    /// and on a device `Unsupported`, naming the construct, for what it cannot do: nested types.
+    /// and on a device `Unsupported`, naming the construct, for what it cannot do: anything but
+    /// `IS NULL` of nested types.
     ///
     /// # Synchronization
     /// On a device, none where no row can fail; else it waits once, to learn whether one did.

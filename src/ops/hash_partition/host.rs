@@ -17,8 +17,8 @@ use crate::ops::gather;
 use crate::ops::hash::{self, HashScheme};
 use crate::ops::keys::Reading;
 
-/// Rows of a task: enough to outweigh handing it to a thread, and few enough for a column of them to stay in the cache. With more partitions than that there are as many rows, so
-/// that the tasks' counts are never more than the rows.
+/// Rows of a task: enough to outweigh handing it to a thread, and few enough for a column of them to stay in the cache. With
+/// more partitions than that there are as many rows, so that the tasks' counts are never more than the rows.
 const TASK_ROWS: usize = 1 << 14;
 
 /// See [`super::partition_ids`].
@@ -94,7 +94,8 @@ impl Order {
             Layout::Fixed(16) => self.values::<16>(array),
             _ => return gather::host::taken(array, &self.sources),
         };
-        let nulls = gather::host::nulls(array, &self.sources);
+        // Without nulls there is nothing to look for, as every row has a source.
+        let nulls = array.nulls().and_then(|_| gather::host::nulls(array, &self.sources));
         let (data_type, len) = (array.data_type().clone(), array.len());
         Ok(Parts { data_type, len, nulls, buffers: vec![buffer], children: Vec::new() }.into_array())
     }

@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayData, ArrayRef, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
 use arrow::compute::can_cast_types;
-use arrow::datatypes::{ArrowNativeType, ArrowPrimitiveType, DataType, Float16Type, Float32Type, Float64Type, Schema};
+use arrow::datatypes::{ArrowPrimitiveType, DataType, Float16Type, Float32Type, Float64Type, Schema};
 use arrow::row::{RowConverter, Rows, SortField};
 
 use super::OP;
+use crate::column::parts::fixed;
 use crate::error::{Error, Result};
 use crate::ops::expr::cast;
 use crate::ops::hash::algorithms::xxhash64;
+use crate::ops::keys::widen;
 
 /// Keys of rows, which are equal where these are. Both sides of a join have the same form.
 pub(super) struct Keys {
@@ -58,11 +60,10 @@ impl Keys {
         let columns = columns.iter().zip(types).enumerate().map(|(key, (column, to))| cast_key(column, to, name(key)));
         let columns = columns.collect::<Result<Vec<_>>>()?;
         let compared: Vec<ArrayRef> = columns.iter().map(one_zero_one_nan).collect();
-        let form = match compared.as_slice() {
+        let width = compared.first().and_then(|key| key.data_type().primitive_width());
+        let form = match (compared.as_slice(), width) {
             // A null that matches would need a word that no value has.
-            [one] if !null_equals_null && one.data_type().primitive_width().is_some_and(|width| width <= 8) => {
-                Form::Words(words(one))
-            }
+            ([key], Some(width @ ..=8)) if !null_equals_null => Form::Words(words(key, width)),
             _ => {
                 let fields = types.iter().cloned().map(SortField::new).collect();
                 let rows = RowConverter::new(fields).and_then(|converter| converter.convert_columns(&compared));
@@ -87,20 +88,14 @@ impl Keys {
 }
 
 /// The values of an array of at most eight bytes each as words; those of eight are shared.
-fn words(column: &ArrayRef) -> ScalarBuffer<u64> {
-    fn widened<T: ArrowNativeType>(data: &ArrayData, widen: impl Fn(T) -> u64) -> ScalarBuffer<u64> {
-        ScalarBuffer::<T>::new(data.buffers()[0].clone(), data.offset(), data.len()).iter().map(|v| widen(*v)).collect()
+fn words(column: &ArrayRef, width: usize) -> ScalarBuffer<u64> {
+    let values = fixed(column.as_ref(), width);
+    if width == size_of::<u64>() {
+        return values.into();
     }
-    let data = column.to_data();
-    match (column.data_type().primitive_width(), column.data_type().is_signed_integer()) {
-        (Some(1), true) => widened(&data, |v: i8| v as u64),
-        (Some(2), true) => widened(&data, |v: i16| v as u64),
-        (Some(4), true) => widened(&data, |v: i32| v as u64),
-        (Some(1), false) => widened(&data, |v: u8| v.into()),
-        (Some(2), false) => widened(&data, |v: u16| v.into()),
-        (Some(4), false) => widened(&data, |v: u32| v.into()),
-        _ => ScalarBuffer::new(data.buffers()[0].clone(), data.offset(), data.len()),
-    }
+    let mut words = vec![0; column.len()];
+    widen(&values, width, column.data_type().is_signed_integer(), &mut words);
+    words.into()
 }
 
 /// A key column in another type.

@@ -93,13 +93,12 @@ impl HashJoin {
     /// On a device waits once, to learn whether a key comes twice.
     ///
     /// # Cost
-    /// The table is kept, not copied. On the host 4 bytes a row are taken for its next match, 4 more where keys
-    /// come twice, and a hash table of 17 bytes a slot, one to two slots a row, or for integers that are close to each
-    /// other one of 4 bytes a number if that is smaller; keys but single columns of at most eight bytes are copied in
-    /// row format. On a device 16 bytes a slot are
-    /// taken, two to four slots a row, in two launches; where keys come twice, 4 bytes a row more, and a launch at the
-    /// end of a sort of three launches for each eight bits of the number of slots. [`HashJoin::build_plan`] tells the
-    /// device memory.
+    /// The table is kept, not copied. On the host 4 bytes a row are taken for its next match, 4 more where keys come twice,
+    /// and a hash table of 17 bytes a slot, 1.1 to 2.3 slots a row, or for integers that are close to each other one of 4
+    /// bytes a number if that is smaller; keys but single columns of at most eight bytes are copied in row format. On a
+    /// device 16 bytes a slot are taken, two to four slots a row, in two launches; where keys come twice, 4 bytes a row
+    /// more, and a launch at the end of a sort of three launches for each eight bits of the number of slots.
+    /// [`HashJoin::build_plan`] tells the device memory.
     pub fn build(
         ctx: &ExecCtx,
         table: &Batch,

@@ -49,8 +49,9 @@ impl Pipeline {
     }
 
     /// Joins a table in memory on columns of the same names; see [`HashJoin`](crate::ops::join::HashJoin). The rows of
-    /// the pipeline are the left side. On the pipeline's device where it has one that can and has room for it, else on the host;
-    /// [`explain`](Self::explain) says where and why. The table is held for the whole run and counts against the budget.
+    /// the pipeline are the left side. On the pipeline's device where it has one that can and has room for it, else on the
+    /// host; [`explain`](Self::explain) says where and why. The table is held for the whole run and counts against the
+    /// budget.
     ///
     /// Right, full, right semi and right anti joins give rows of the table after the last batch. A
     /// [`JoinType`](crate::ops::join::JoinType) alone says which rows are kept; [`JoinOptions`] also carry a residual

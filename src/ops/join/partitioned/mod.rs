@@ -33,7 +33,7 @@ use crate::error::{Error, Result};
 const NUMBERS: [&str; 2] = ["__built_row", "__probe_row"];
 const BUILT: usize = 0;
 const PROBE: usize = 1;
-/// What the index of a built row takes, about: up to four slots, its key, a link.
+/// What the index of a built row takes, about: a slot or two, its key, links.
 const INDEX_BYTES: u64 = 64;
 /// How often a partition is partitioned again.
 const MOST_LEVELS: u64 = 6;
@@ -407,7 +407,7 @@ impl PartitionedJoin {
 
     /// Rows of the pieces in which joined rows are kept and merged.
     fn rows_of(&self, row_bytes: u64) -> usize {
-        (self.pool.memory / (4 * FAN_IN as u64) / row_bytes.max(1)).clamp(FEWEST_ROWS, 1 << 16) as usize
+        (self.pool.piece() / row_bytes.max(1)).clamp(FEWEST_ROWS, 1 << 16) as usize
     }
 
     fn piece_rows(&self, runs: &[Store]) -> usize {
@@ -483,7 +483,7 @@ fn scatter(
         rows[(hash % parts.len() as u64) as usize].push(row as u32);
     }
     let row_bytes = (size(batch) / batch.num_rows().max(1) as u64).max(1);
-    let most = (pool.memory / (4 * FAN_IN as u64) / row_bytes).max(FEWEST_ROWS) as usize;
+    let most = (pool.piece() / row_bytes).max(FEWEST_ROWS) as usize;
     for (part, rows) in parts.iter_mut().zip(rows) {
         for rows in rows.chunks(most) {
             let columns = batch.columns().iter().map(|column| Ok(compact(taken(column, rows)?)));

@@ -57,8 +57,8 @@ impl Pool {
         self.spilled
     }
 
-    /// Bytes of the batches in which stores are read, of which there may be one of each run at a time.
-    fn piece(&self) -> u64 {
+    /// Bytes of the batches in which rows are kept and read, of which there may be one of each run at a time.
+    pub(super) fn piece(&self) -> u64 {
         self.memory / (4 * FAN_IN as u64)
     }
 
